@@ -15,17 +15,17 @@ class LogMelCodec(nn.Module):
     filters: Tensor
     window: Tensor
 
-    def __init__(self, parameters: MelParameters | None = None, decoder: Decoder | None = None) -> None:
+    def __init__(self, mel: MelParameters | None = None, decoder: Decoder | None = None) -> None:
         super().__init__()
-        self.parameters = parameters or MelParameters()
-        self.decoder = decoder or GriffinLim(parameters=self.parameters)
-        self.register_buffer("filters", torch.tensor(mel_filters(self.parameters)), persistent=False)
-        self.register_buffer("window", torch.hann_window(self.parameters.fft_size), persistent=False)
+        self.mel = mel or MelParameters()
+        self.decoder = decoder or GriffinLim(mel=self.mel)
+        self.register_buffer("filters", torch.tensor(mel_filters(self.mel)), persistent=False)
+        self.register_buffer("window", torch.hann_window(self.mel.fft_size), persistent=False)
 
     @property
     def bounds(self) -> tuple[float, float]:
         """The lowest value that `encode` gives (the floor), and one just above that of a full-scale sine."""
-        return self.parameters.bounds
+        return self.mel.bounds
 
     def encode(self, wave: Tensor) -> Tensor:
         """Differentiable log-mel features (B, 1, bands, N / hop_size) of waves (B, N).
@@ -34,7 +34,7 @@ class LogMelCodec(nn.Module):
         ends, (fft_size - hop_size) / 2. Values are bounded below by the floor only: a wave beyond full scale may pass
         the upper bound.
         """
-        p = self.parameters
+        p = self.mel
         if wave.dtype not in (torch.float32, torch.float64):
             raise ValueError(f"wave must be float32 or float64, got {wave.dtype}")
         shortest = (p.fft_size - p.hop_size) // 2 // p.hop_size + 1
@@ -44,15 +44,15 @@ class LogMelCodec(nn.Module):
                 f"{shortest * p.hop_size}, got {tuple(wave.shape)}"
             )
         filters, window = self.filters.to(wave), self.window.to(wave)
-        mel = filters @ magnitude_spectrogram(wave, window, p.hop_size)
-        return ((mel.clamp(min=p.floor).log() - p.mean) / p.scale).unsqueeze(1)
+        magnitude = filters @ magnitude_spectrogram(wave, window, p.hop_size)
+        return ((magnitude.clamp(min=p.floor).log() - p.mean) / p.scale).unsqueeze(1)
 
     def decode(self, features: Tensor) -> Tensor:
         """Waves (B, F * hop_size) of features (B, 1, bands, F), which are clipped to `bounds` first.
 
         The wave is as loud as the features say; `loudness.finish` makes it a clip.
         """
-        p = self.parameters
+        p = self.mel
         if features.ndim != 4 or features.shape[1:3] != (1, p.bands) or features.shape[3] < 1:
             raise ValueError(f"features must have shape (B, 1, {p.bands}, F), got {tuple(features.shape)}")
         if not torch.isfinite(features).all():

@@ -32,11 +32,11 @@ class GriffinLim:
 
     iterations: int = 32
     momentum: float = 0.99
-    parameters: MelParameters = field(default_factory=MelParameters)
+    mel: MelParameters = field(default_factory=MelParameters)
 
     def __call__(self, mel_magnitude: Tensor) -> Tensor:
         """Waves (B, F * hop_size) of mel amplitudes (B, bands, F)."""
-        p = self.parameters
+        p = self.mel
         window = torch.hann_window(p.fft_size).to(mel_magnitude)
         magnitude = invert_mel(torch.nn.functional.pad(mel_magnitude, (1, 1), mode="replicate"), p)
         samples = (magnitude.shape[-1] - 1) * p.hop_size
