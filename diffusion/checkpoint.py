@@ -1,0 +1,133 @@
+"""A trained denoiser in a folder: weights in safetensors, everything else in JSON; nothing that executes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from diffusion.denoisers import PREDICTIONS, NetworkDenoiser
+from diffusion.networks import NETWORKS
+from diffusion.theory import SCHEDULES
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or not one of ours; the message says which file and why."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a network is, what its output means and what it was trained on.
+
+    `network` and `schedule` hold the `name` in the catalogue and the arguments; `labels` the values of each label, in
+    the order of their indices from 1; `frames` the length of a clip; `codec` the settings of the features.
+    """
+
+    network: dict[str, Any]
+    schedule: dict[str, Any]
+    prediction: str
+    labels: dict[str, list[str]]
+    frames: int
+    codec: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ValueError(f"format: got {self.format!r}, this version reads {FORMAT}")
+        _check_name("network", self.network, NETWORKS)
+        _check_name("schedule", self.schedule, SCHEDULES)
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"prediction: got {self.prediction!r}, allowed {', '.join(PREDICTIONS)}")
+        if not isinstance(self.frames, int) or self.frames < 1:
+            raise ValueError(f"frames: got {self.frames!r}, need a positive whole number")
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights."""
+        arguments = {name: value for name, value in self.network.items() if name != "name"}
+        counts = {name: len(values) for name, values in self.labels.items()}
+        return NETWORKS[self.network["name"]](labels=counts, **arguments)
+
+    def denoiser(self, network: nn.Module) -> NetworkDenoiser:
+        arguments = {name: value for name, value in self.schedule.items() if name != "name"}
+        return NetworkDenoiser(network, SCHEDULES[self.schedule["name"]](**arguments), self.prediction)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint. `digest` names its weights and configuration, 12 hexadecimal digits."""
+
+    configuration: Configuration
+    network: nn.Module
+    digest: str
+
+    @property
+    def denoiser(self) -> NetworkDenoiser:
+        return self.configuration.denoiser(self.network)
+
+
+def save(folder: Path, configuration: Configuration, weights: dict[str, Tensor], dtype: torch.dtype) -> None:
+    """Write the folder, each file whole or not at all. Weights are stored in `dtype`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
+    partial = folder / f".{WEIGHTS}"
+    save_file(tensors, partial)
+    partial.replace(folder / WEIGHTS)
+    partial = folder / f".{CONFIG}"
+    partial.write_text(json.dumps(asdict(configuration), indent=2) + "\n")
+    partial.replace(folder / CONFIG)
+
+
+def load(folder: Path, device: torch.device | None = None) -> Checkpoint:
+    """Read a checkpoint folder onto a device, in float32.
+
+    CheckpointError if a file is missing, truncated, not ours, of unknown settings, or if weights and settings differ.
+    """
+    folder = Path(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"checkpoint {folder}: no file {name}; a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
+            )
+    config_text = (folder / CONFIG).read_bytes()
+    try:
+        settings = json.loads(config_text)
+        if not isinstance(settings, dict):
+            raise TypeError("need a JSON object")
+        configuration = Configuration(**settings)
+        network = configuration.build()
+        configuration.denoiser(network)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {folder / CONFIG}: {error}") from error
+    try:
+        weights = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"checkpoint {folder / WEIGHTS}: truncated or not safetensors ({error})") from error
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != found:
+        differing = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        name = differing[0]
+        raise CheckpointError(
+            f"checkpoint {folder / WEIGHTS}: does not fit {CONFIG} in {len(differing)} tensors, the first {name}: "
+            f"got {found.get(name, 'none')}, need {expected.get(name, 'none')}"
+        )
+    if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        raise CheckpointError(f"checkpoint {folder / WEIGHTS}: holds values that are not finite")
+    network.load_state_dict(weights)
+    digest = hashlib.sha256(config_text + (folder / WEIGHTS).read_bytes()).hexdigest()[:12]
+    return Checkpoint(configuration, network.to(device or "cpu").eval().requires_grad_(False), digest)
+
+
+def _check_name(field_name: str, value: dict[str, Any], catalogue: dict[str, Any]) -> None:
+    if not isinstance(value, dict) or value.get("name") not in catalogue:
+        raise ValueError(f"{field_name}: got {value!r}, need a name among {', '.join(catalogue)}")

@@ -1,0 +1,54 @@
+"""A network as a denoiser: what its output means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from diffusion.theory import Cond, Estimate, Level, Schedule
+from diffusion.theory.gaussian import gaussian_belief
+
+
+class Network(Protocol):
+    """Maps x_t (B, C, F, T), log-SNR (B,) in float32 and labels to an output (B, outputs * C, F, T)."""
+
+    def __call__(self, x_t: Tensor, log_snr: Tensor, cond: Cond) -> Tensor: ...
+
+
+def _from_moments(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
+    """The network names, for each bin, the mean and log variance of what x0 could be there; x0 follows exactly.
+
+    Near the data the belief becomes x_t itself, near pure noise the mean: the network has to learn neither.
+    """
+    mean, log_variance = output.chunk(2, dim=1)
+    x0 = gaussian_belief(x_t, level, mean, log_variance.clamp(-12, 4).exp())
+    return Estimate.from_x0(x_t, level, x0)
+
+
+PREDICTIONS: dict[str, Callable[[Tensor, Level, Tensor], Estimate]] = {
+    "x0": Estimate.from_x0,
+    "eps": Estimate.from_eps,
+    "v": Estimate.from_v,
+    "moments": _from_moments,
+}
+
+
+@dataclass(frozen=True)
+class NetworkDenoiser:
+    """A network that predicts one of `PREDICTIONS`, on its schedule."""
+
+    network: Network
+    schedule: Schedule
+    prediction: str = "x0"
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            raise ValueError(f"prediction: got {self.prediction!r}, allowed {', '.join(PREDICTIONS)}")
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
+        level = self.schedule(t)
+        output = self.network(x_t, self.schedule.log_snr(t).to(x_t), cond)
+        return PREDICTIONS[self.prediction](x_t, level, output.to(x_t))

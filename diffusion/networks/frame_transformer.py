@@ -1,0 +1,147 @@
+"""A transformer whose tokens are a few whole frames of a spectrogram.
+
+A token that holds every frequency of its frames sees a note with all its overtones at once, and can learn the harmonic
+series as a dictionary; a convolution would have to find it anew at every distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class FrameTransformer(nn.Module):
+    """(x_t (B, C, bands, frames), log-SNR (B,), labels {name: (B,)}) -> (B, outputs * C, bands, frames).
+
+    Rotary positions (Su et al. 2021) on normalised queries and keys, a short depthwise convolution before attention,
+    and adaptive normalisation by time and labels whose one projection all blocks share (Chen et al. 2023, PixArt).
+    `labels` gives the number of values of each label, not counting index 0, "any". The last layer starts at zero.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 1,
+        bands: int = 128,
+        outputs: int = 1,
+        labels: Mapping[str, int],
+        patch_frames: int = 4,
+        width: int = 384,
+        depth: int = 8,
+        heads: int = 6,
+        hidden: int = 1152,
+    ) -> None:
+        super().__init__()
+        if width % (2 * heads):
+            raise ValueError(f"width: got {width}, need a multiple of twice the {heads} heads")
+        self.channels, self.bands, self.outputs, self.patch_frames = channels, bands, outputs, patch_frames
+        token = channels * bands * patch_frames
+        self.embed = nn.Linear(token, width)
+        self.time = nn.Sequential(LogSnrFeatures(256), nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
+        self.labels = nn.ModuleDict({name: nn.Embedding(count + 1, width) for name, count in labels.items()})
+        self.modulation = nn.Linear(width, 6 * width)
+        self.blocks = nn.ModuleList(Block(width, heads, hidden) for _ in range(depth))
+        self.head_modulation = nn.Linear(width, 2 * width)
+        self.head = nn.Linear(width, outputs * token)
+        self.head_dim = width // heads
+        for embedding in self.labels.values():
+            nn.init.normal_(embedding.weight, std=0.02)  # type: ignore[arg-type]
+        for layer in (self.modulation, self.head_modulation, self.head):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x_t: Tensor, log_snr: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
+        batch, channels, bands, frames = x_t.shape
+        if (channels, bands) != (self.channels, self.bands) or frames % self.patch_frames:
+            raise ValueError(
+                f"x_t: got shape {tuple(x_t.shape)}, need (B, {self.channels}, {self.bands}, F) "
+                f"with F a multiple of {self.patch_frames}"
+            )
+        tokens = frames // self.patch_frames
+        h = x_t.reshape(batch, channels, bands, tokens, self.patch_frames).permute(0, 3, 4, 1, 2).flatten(2)
+        h = self.embed(h)
+        c = self.time(log_snr)
+        for name, embedding in self.labels.items():
+            if name in cond:
+                c = c + embedding(cond[name])
+            else:
+                c = c + embedding.weight[0]  # type: ignore[operator, index]
+        c = F.silu(c)
+        modulation = self.modulation(c).unflatten(-1, (6, 1, -1))
+        rotation = rotary(tokens, self.head_dim, x_t.device)
+        for block in self.blocks:
+            h = block(h, modulation, rotation)
+        shift, scale = self.head_modulation(c)[:, None].chunk(2, dim=-1)
+        h = self.head(F.layer_norm(h, h.shape[-1:]) * (1 + scale) + shift)
+        h = h.unflatten(-1, (self.patch_frames, self.outputs * channels, bands)).permute(0, 3, 4, 1, 2)
+        return h.reshape(batch, self.outputs * channels, bands, frames)
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward layer on tokens (B, N, width), each shifted, scaled and gated by the condition."""
+
+    def __init__(self, width: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.neighbours = nn.Parameter(torch.zeros(5, width))
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        self.modulation = nn.Parameter(torch.zeros(6, 1, width))
+        with torch.no_grad():
+            self.modulation[2], self.modulation[5] = 1.0, 1.0
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, h: Tensor, modulation: Tensor, rotation: Tensor) -> Tensor:
+        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = (modulation + self.modulation).unbind(1)
+        a = F.layer_norm(h, h.shape[-1:]) * (1 + scale_a) + shift_a
+        a = a + depthwise(a, self.neighbours)
+        q, k, v = self.qkv(a).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k = (rotate(F.rms_norm(each, each.shape[-1:]), rotation).to(v.dtype) for each in (q, k))
+        a = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        h = h + gate_a * self.out(a)
+        f = F.layer_norm(h, h.shape[-1:]) * (1 + scale_f) + shift_f
+        return h + gate_f * self.down(F.gelu(self.up(f), approximate="tanh"))
+
+
+def depthwise(x: Tensor, weights: Tensor) -> Tensor:
+    """Each channel of x (B, N, width) convolved over N with its own odd-length filter, weights (length, width).
+
+    Written as shifted sums, which compilers fuse into one pass; the library's depthwise convolution is many times
+    slower than the rest of the block in bf16 on a CPU.
+    """
+    length = len(weights)
+    padded = F.pad(x, (0, 0, length // 2, length // 2))
+    return sum(padded[:, i : i + x.shape[1]] * weights[i] for i in range(length))  # type: ignore[return-value]
+
+
+class LogSnrFeatures(nn.Module):
+    """Sines and cosines of log-SNR (B,) at geometric frequencies (B, width), as for positions in Vaswani et al."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, log_snr: Tensor) -> Tensor:
+        ramp = torch.arange(self.width // 2, device=log_snr.device) / (self.width // 2)
+        angles = log_snr.float()[:, None] * 4.0 * 0.002**ramp
+        return torch.cat([angles.sin(), angles.cos()], dim=-1).to(log_snr.dtype)
+
+
+def rotary(tokens: int, head_dim: int, device: torch.device) -> Tensor:
+    """Cosines and sines (2, tokens, head_dim / 2) of the angle of each pair of channels at each position."""
+    frequencies = 1000.0 ** -(torch.arange(head_dim // 2, device=device) / (head_dim // 2))
+    angles = torch.arange(tokens, device=device)[:, None] * frequencies
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Pairs of channels of x (B, heads, tokens, head_dim) turned by their angles."""
+    cos, sin = rotation
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)

@@ -1,0 +1,57 @@
+"""What a denoiser believes about a noisy input, and the one place where x0, eps, v and score are converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from .schedule import Level, Schedule, broadcast
+
+Cond = Mapping[str, Tensor]
+"""Labels by name: LongTensor (B,); index 0 stands for "any"."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The belief about x_t (B, ...): its clean part x0 and its noise eps, with x_t = alpha x0 + sigma eps."""
+
+    x0: Tensor
+    eps: Tensor
+
+    @classmethod
+    def from_x0(cls, x_t: Tensor, level: Level, x0: Tensor) -> Estimate:
+        """eps = (x_t - alpha x0) / sigma."""
+        return cls(x0, (x_t - broadcast(level.alpha, x_t) * x0) / broadcast(level.sigma, x_t))
+
+    @classmethod
+    def from_eps(cls, x_t: Tensor, level: Level, eps: Tensor) -> Estimate:
+        """x0 = (x_t - sigma eps) / alpha."""
+        return cls((x_t - broadcast(level.sigma, x_t) * eps) / broadcast(level.alpha, x_t), eps)
+
+    @classmethod
+    def from_v(cls, x_t: Tensor, level: Level, v: Tensor) -> Estimate:
+        """Inverts v = alpha eps - sigma x0 (Salimans & Ho 2022, section 4), on any schedule."""
+        norm = level.alpha**2 + level.sigma**2
+        x0 = broadcast(level.alpha / norm, x_t) * x_t - broadcast(level.sigma / norm, x_t) * v
+        eps = broadcast(level.sigma / norm, x_t) * x_t + broadcast(level.alpha / norm, x_t) * v
+        return cls(x0, eps)
+
+    def v(self, level: Level) -> Tensor:
+        """alpha eps - sigma x0."""
+        return broadcast(level.alpha, self.x0) * self.eps - broadcast(level.sigma, self.x0) * self.x0
+
+    def score(self, level: Level) -> Tensor:
+        """The gradient of log q(x_t): -eps / sigma (Song et al. 2021)."""
+        return -self.eps / broadcast(level.sigma, self.eps)
+
+
+class Denoiser(Protocol):
+    """Anything that looks at x_t (B, ...) at t (B,) float64 and believes something about it."""
+
+    @property
+    def schedule(self) -> Schedule: ...
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate: ...

@@ -1,0 +1,44 @@
+"""Random numbers that belong to a clip, not to a batch or a device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Noise(Protocol):
+    """Standard normal noise by number: draw 0 is the initial noise, draw i belongs to update i."""
+
+    def __call__(self, draw: int, like: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class SeededNoise:
+    """A seed per clip. The same seed gives the same noise alone or in any batch, on any device, in any order.
+
+    Drawn in float32 on the CPU and cast, so that a device or a precision changes no clip. It has no state: each draw
+    is a function of its clip's seed and its number alone.
+    """
+
+    seeds: tuple[int, ...]
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        object.__setattr__(self, "seeds", tuple(int(seed) for seed in seeds))
+
+    def __call__(self, draw: int, like: Tensor) -> Tensor:
+        """Noise (B, ...) for draw number `draw`, shaped, typed and placed as `like`, whose batch is one per seed."""
+        if len(self.seeds) != like.shape[0]:
+            raise ValueError(f"seeds: got {len(self.seeds)}, need one for each of the {like.shape[0]} clips")
+        clips = [torch.randn(like.shape[1:], generator=_generator(seed, draw)) for seed in self.seeds]
+        return torch.stack(clips).to(like)
+
+
+def _generator(seed: int, draw: int) -> torch.Generator:
+    """A generator whose stream is independent of that of every other (seed, draw)."""
+    state = np.random.SeedSequence([seed, draw]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
