@@ -17,8 +17,8 @@ class LogMelCodec(nn.Module):
 
     def __init__(self, mel: MelParameters | None = None, decoder: Decoder | None = None) -> None:
         super().__init__()
-        self.mel = mel or MelParameters()
-        self.decoder = decoder or GriffinLim(mel=self.mel)
+        self.mel = MelParameters() if mel is None else mel
+        self.decoder: Decoder = GriffinLim(mel=self.mel) if decoder is None else decoder
         self.register_buffer("filters", torch.tensor(mel_filters(self.mel)), persistent=False)
         self.register_buffer("window", torch.hann_window(self.mel.fft_size), persistent=False)
 

@@ -41,9 +41,9 @@ class MelParameters:
         for name in ("sample_rate_hz", "fft_size", "hop_size", "bands", "floor", "scale"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.fft_size % 2 or self.hop_size % 2 or self.fft_size < 2 * self.hop_size:
+        if self.hop_size % 2 or self.fft_size % (2 * self.hop_size):
             raise ValueError(
-                "fft_size and hop_size must be even and fft_size at least two hops, "
+                "hop_size must be even and fft_size an even multiple of it, "
                 f"got fft_size={self.fft_size}, hop_size={self.hop_size}"
             )
         if not 0 <= self.low_hz < self.high_hz <= self.sample_rate_hz / 2:
