@@ -34,9 +34,9 @@ def initial_phase(magnitude: Tensor, hop_size: int) -> Tensor:
     """Phase (B, fft_size // 2 + 1, F) in which every bin turns at the frequency of the partial it belongs to.
 
     The frequency follows from the slope of the log amplitude across bins, exactly so for a Gaussian window (Průša,
-    Balazs & Søndergaard 2017, equation 7); 0.25645 is their ratio for the Hann window. A phase of its own for each
-    bin, always the same ones, keeps the energy from gathering in one pulse. Eight iterations from here come as close
-    as 32 from random phases.
+    Balazs & Søndergaard 2017); 0.25645 is their ratio for the Hann window. A phase of its own for each
+    bin, always the same ones, keeps the energy from gathering in one pulse. Eight iterations from here come about as
+    close as 32 from random phases.
     """
     bins = magnitude.shape[1]
     fft_size = 2 * (bins - 1)
@@ -50,7 +50,7 @@ def initial_phase(magnitude: Tensor, hop_size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class GriffinLim:
-    """Fast Griffin-Lim, a decoder that needs no training: Perraudin, Balazs & Søndergaard 2013, algorithm 2.
+    """Fast Griffin-Lim, a decoder that needs no training: Perraudin, Balazs & Søndergaard 2013.
 
     Deterministic; keeps no gradient.
     """

@@ -21,7 +21,7 @@ def _amplitude(decibels: float) -> float:
 def loudness_db(wave: Tensor, sample_rate_hz: int) -> Tensor:
     """Gated RMS (B,) in dB re full scale of waves (B, N); -inf where no block passes the absolute gate.
 
-    The two gates of ITU-R BS.1770-4 (section 2.8) over 400 ms blocks that overlap by three quarters, without its
+    The two gates of ITU-R BS.1770-4 (annex 1) over 400 ms blocks that overlap by three quarters, without its
     frequency weighting: a sine of amplitude 1 measures -3 dB. A shorter wave is one block.
     """
     block = min(round(BLOCK_S * sample_rate_hz), wave.shape[-1])
