@@ -65,10 +65,8 @@ class FrameTransformer(nn.Module):
         h = self.embed(h)
         c = self.time(log_snr)
         for name, embedding in self.labels.items():
-            if name in cond:
-                c = c + embedding(cond[name])
-            else:
-                c = c + embedding.weight[0]  # type: ignore[operator, index]
+            label = cond[name] if name in cond else torch.zeros(batch, dtype=torch.long, device=x_t.device)
+            c = c + embedding(label)
         c = F.silu(c)
         modulation = self.modulation(c).unflatten(-1, (6, 1, -1))
         rotation = rotary(tokens, self.head_dim, x_t.device)
@@ -103,7 +101,8 @@ class Block(nn.Module):
         a = a + depthwise(a, self.neighbours)
         q, k, v = self.qkv(a).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = (rotate(F.rms_norm(each, each.shape[-1:]), rotation).to(v.dtype) for each in (q, k))
-        a = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        a = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(-1).to(v.dtype) @ v
+        a = a.transpose(1, 2).flatten(2)
         h = h + gate_a * self.out(a)
         f = F.layer_norm(h, h.shape[-1:]) * (1 + scale_f) + shift_f
         return h + gate_f * self.down(F.gelu(self.up(f), approximate="tanh"))

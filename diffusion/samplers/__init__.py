@@ -6,7 +6,7 @@ from .ddim import DDIM
 from .dpm_solver import DPMSolver2M
 
 SAMPLERS: dict[str, Sampler] = {
-    "dpm-solver++(2m)": DPMSolver2M(),
+    "dpmpp-2m": DPMSolver2M(),
     "ddim": DDIM(),
     "ddpm": DDPM(),
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from torch import Tensor
 
 from diffusion.theory import Noise, broadcast, posterior, transition
 
-from .base import Model, Sampler, Updates
+from .base import Model, Sampler, Updates, knob
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,13 @@ class DDPM(Sampler):
     data of unit variance) or of the posterior (`beta-tilde`, right when x0 is a point). The last step returns x0.
     """
 
-    variance: Literal["beta", "beta-tilde"] = "beta-tilde"
+    variance: str = knob(
+        "beta-tilde",
+        "The variance of each step: that of the noising step, or the smaller one of its posterior.",
+        choices=("beta", "beta-tilde"),
+    )
+    title: ClassVar[str] = "DDPM"
     summary: ClassVar[str] = "The original of 2020: a little fresh noise at every step. Needs many steps."
-
-    def __post_init__(self) -> None:
-        if self.variance not in ("beta", "beta-tilde"):
-            raise ValueError(f"variance: got {self.variance!r}, allowed 'beta', 'beta-tilde'")
 
     def updates(self, model: Model, x: Tensor, times: Tensor, noise: Noise) -> Updates:
         for draw, (t, s) in enumerate(pairwise(times), start=1):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,12 +35,27 @@ Updates = Iterator[tuple[Tensor, Tensor]]
 """After each update the new state x and the belief x0 that led there, both (B, ...)."""
 
 
+def knob(default: Any, help: str, *, range: tuple[float, float] | None = None, choices: tuple[str, ...] = ()) -> Any:
+    """A field of a sampler with what the page says and allows of it."""
+    return field(default=default, metadata={"help": help, "range": range, "choices": choices})
+
+
 @dataclass(frozen=True)
 class Sampler(ABC):
     """A method with its few knobs. It keeps no state: all of a run lives in the generator that `steps` returns."""
 
+    title: ClassVar[str]
+    """Its name in the field."""
     summary: ClassVar[str]
     """One plain sentence for the page."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, allowed = getattr(self, each.name), each.metadata
+            if allowed["choices"] and value not in allowed["choices"]:
+                raise ValueError(f"{each.name}: got {value!r}, allowed {', '.join(allowed['choices'])}")
+            if allowed["range"] and not allowed["range"][0] <= value <= allowed["range"][1]:
+                raise ValueError(f"{each.name}: got {value!r}, allowed {allowed['range'][0]} to {allowed['range'][1]}")
 
     @abstractmethod
     def updates(self, model: Model, x: Tensor, times: Tensor, noise: Noise) -> Updates:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diffusion.theory import Noise, broadcast, posterior
 
-from .base import Model, Sampler, Updates
+from .base import Model, Sampler, Updates, knob
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,9 @@ class DDIM(Sampler):
     first order (Euler in sigma / alpha), eta 1 is DDPM with beta-tilde.
     """
 
-    eta: float = 0.0
+    eta: float = knob(0.0, "How much fresh noise each step adds: 0 none, 1 as much as DDPM.", range=(0, 1))
+    title: ClassVar[str] = "DDIM"
     summary: ClassVar[str] = "Deterministic and simple: the same seed drifts smoothly from step count to step count."
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"eta: got {self.eta}, allowed 0 to 1")
 
     def updates(self, model: Model, x: Tensor, times: Tensor, noise: Noise) -> Updates:
         for draw, (t, s) in enumerate(pairwise(times), start=1):

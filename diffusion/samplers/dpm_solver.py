@@ -23,6 +23,7 @@ class DPMSolver2M(Sampler):
     order, the last returns x0.
     """
 
+    title: ClassVar[str] = "DPM-Solver++ 2M"
     summary: ClassVar[str] = "Fast and accurate: each step remembers the one before. The choice for 10 to 30 steps."
 
     def updates(self, model: Model, x: Tensor, times: Tensor, noise: Noise) -> Updates:

@@ -1,0 +1,27 @@
+"""The command line: one subcommand for each thing that can be done without the page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from diffusion.data import command as data
+from diffusion.training import command as training
+
+COMMANDS = {
+    "data": (data, "turn scores into labelled features"),
+    "train": (training, "train a denoiser on features"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one subcommand; an error in what the user asked for is one line on standard error and exit status 2."""
+    parser = argparse.ArgumentParser(prog="python -m diffusion", description="Music out of noise.")
+    subparsers = parser.add_subparsers(dest="command", required=True)
+    for name, (module, summary) in COMMANDS.items():
+        module.add_arguments(subparsers.add_parser(name, help=summary, description=summary.capitalize() + "."))
+    parsed = parser.parse_args(arguments)
+    try:
+        COMMANDS[parsed.command][0].run(parsed)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")

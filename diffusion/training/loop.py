@@ -1,0 +1,229 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from diffusion.checkpoint import Configuration, load, save
+from diffusion.data.dataset import Features
+from diffusion.networks.precision import fast_dtype
+from diffusion.objectives import CleanError, low_discrepancy
+
+from .config import TrainingConfig
+from .optimizer import build_optimizers
+
+STATE = "state.pt"
+VALIDATION_SIGMAS = (0.13, 0.47, 0.86, 0.98)
+
+
+def train(
+    config: TrainingConfig,
+    data: Path,
+    out: Path,
+    *,
+    init: Path | None = None,
+    compile_network: bool = False,
+    cpu: bool = False,
+    report: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> None:
+    """Train on `data` and write to `out`: a checkpoint of the averaged weights, the state to resume from and log.jsonl.
+
+    A run found in `out` goes on where its state was saved, bit for bit on one machine: every step draws from a
+    generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint.
+    ValueError if the state in `out` belongs to another configuration.
+    """
+    accelerator = Accelerator(cpu=cpu)
+    device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
+    dtype = fast_dtype(device)
+    train_features = Features(data, "train")
+    test_features = Features(data, "test") if (data / "test").is_dir() else None
+    torch.manual_seed(config.seed)
+    configuration = describe(config, train_features.settings)
+    network = configuration.build()
+    if init is not None:
+        network.load_state_dict(load(init).network.state_dict())
+    average = AveragedModel(network, device=device, multi_avg_fn=_warming_average(config.ema_decay))
+    network = accelerator.prepare(network)
+    optimizers = build_optimizers(network, config)
+    forward = torch.compile(network) if compile_network else network
+    denoiser = configuration.denoiser(forward)
+    objective = CleanError(cap=config.weight_cap)
+
+    step, seconds = 0, 0.0
+    out.mkdir(parents=True, exist_ok=True)
+    if (out / STATE).exists():
+        state = torch.load(out / STATE, map_location=device, weights_only=True)
+        if state["config"] != _identity(config):
+            raise ValueError(f"{out / STATE} belongs to another configuration: {_difference(state['config'], config)}")
+        step, seconds = state["step"], state["seconds"]
+        accelerator.unwrap_model(network).load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def checkpoint() -> None:
+        if not main:
+            return
+        state = {
+            "config": _identity(config),
+            "step": step,
+            "seconds": seconds,
+            "network": accelerator.unwrap_model(network).state_dict(),
+            "average": average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        }
+        partial = out / f".{STATE}"
+        torch.save(state, partial)
+        partial.replace(out / STATE)
+        save(out, configuration, average.module.state_dict(), torch.bfloat16)
+
+    def log(record: dict[str, Any]) -> None:
+        if main:
+            with (out / "log.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            report(record)
+
+    clock, saved, losses = time.monotonic(), time.monotonic(), []
+    while (progress := config.progress(step, seconds)) < 1:
+        lr = config.learning_rate(step, progress)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+        x0, t, eps, cond = draw(train_features, config, step, rank)
+        x0, t, eps = x0.to(device), t.to(device), eps.to(device)
+        cond = {name: label.to(device) for name, label in cond.items()}
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            loss = objective(denoiser, x0, t, eps, cond).mean()
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(network.parameters(), config.gradient_norm)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        average.update_parameters(accelerator.unwrap_model(network))
+        losses.append(loss.detach())
+        step += 1
+        now = time.monotonic()
+        seconds, clock = seconds + now - clock, now
+        if step % config.log_steps == 0:
+            mean = torch.stack(losses).mean().item()
+            losses.clear()
+            if not math.isfinite(mean):
+                raise FloatingPointError(f"loss: got {mean} at step {step}; the last saved state is {out / STATE}")
+            clips = step * config.batch * accelerator.num_processes
+            log({"step": step, "seconds": round(seconds, 1), "clips": clips, "loss": round(mean, 5), "lr": lr})
+        if now - saved > 60 * config.save_minutes:
+            checkpoint()
+            if test_features is not None and main:
+                log(
+                    {
+                        "step": step,
+                        "seconds": round(seconds, 1),
+                        **validate(configuration, average.module, test_features),
+                    }
+                )
+            saved = clock = time.monotonic()
+    checkpoint()
+    if test_features is not None and main:
+        log({"step": step, "seconds": round(seconds, 1), **validate(configuration, average.module, test_features)})
+
+
+def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:
+    """The checkpoint configuration of a run on features made with `settings`."""
+    network = {
+        "name": "frame-transformer",
+        "outputs": 2 if config.prediction == "moments" else 1,
+        "bands": settings["codec"]["bands"],
+        "patch_frames": config.patch_frames,
+        "width": config.width,
+        "depth": config.depth,
+        "heads": config.heads,
+        "hidden": config.hidden,
+    }
+    schedule: dict[str, Any] = {"name": config.schedule}
+    if config.schedule == "cosine":
+        schedule["shift"] = config.shift
+    labels = {"style": list(settings["styles"]), "ensemble": list(settings["ensembles"])}
+    return Configuration(network, schedule, config.prediction, labels, config.clip_frames, settings["codec"])
+
+
+def draw(
+    features: Features, config: TrainingConfig, step: int, rank: int
+) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+    """The batch of one step: x0 (B, 1, bands, frames), t (B,), eps as x0 and labels (B,), each dropped on its own.
+
+    Both labels are also dropped together as often, for that is what guidance compares with.
+    """
+    seeds = np.random.SeedSequence([config.seed, step, rank]).spawn(2)
+    x0, labels = features.crop(np.random.default_rng(seeds[0]), config.frames, config.batch)
+    generator = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
+    t = low_discrepancy(config.batch, generator)
+    eps = torch.randn(x0.shape, generator=generator)
+    dropped_all = torch.rand(config.batch, generator=generator) < config.label_dropout
+    cond = {}
+    for name, label in labels.items():
+        dropped = torch.rand(config.batch, generator=generator) < config.label_dropout
+        cond[name] = label.masked_fill(dropped | dropped_all, 0)
+    return x0, t, eps, cond
+
+
+@torch.no_grad()
+def validate(configuration: Configuration, network: nn.Module, features: Features, clips: int = 64) -> dict[str, Any]:
+    """Mean squared error of the belief in x0 on held-out clips at four noise levels; always the same."""
+    device = next(network.parameters()).device
+    dtype = fast_dtype(device)
+    x0, cond = features.crop(np.random.default_rng(0), configuration.frames, clips)
+    eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
+    denoiser = configuration.denoiser(network)
+    errors = {}
+    for sigma in VALIDATION_SIGMAS:
+        log_snr = torch.tensor(2 * math.log(math.sqrt(1 - sigma**2) / sigma), dtype=torch.float64)
+        t = denoiser.schedule.inverse(log_snr)
+        objective = CleanError(cap=1.0)
+        parts = []
+        for rows in torch.arange(clips).split(16):
+            labels = {name: label[rows].to(device) for name, label in cond.items()}
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                times = t.expand(len(rows)).to(device)
+                parts.append(objective(denoiser, x0[rows].to(device), times, eps[rows].to(device), labels))
+        errors[str(sigma)] = round(torch.cat(parts).mean().item(), 5)
+    return {"held_out_error": errors}
+
+
+def compiler_available() -> bool:
+    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
+
+
+def _warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Exponential moving average whose memory grows with the run, up to `decay` (as in TensorFlow's, with its 10)."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
+        n = float(count)
+        torch._foreach_lerp_(averages, currents, 1 - min(decay, (1 + n) / (10 + n)))
+
+    return update
+
+
+def _identity(config: TrainingConfig) -> dict[str, Any]:
+    """What must agree for a run to go on: everything but its length and how often it reports."""
+    free = ("steps", "minutes", "save_minutes", "log_steps")
+    return {name: value for name, value in asdict(config).items() if name not in free}
+
+
+def _difference(saved: dict[str, Any], config: TrainingConfig) -> str:
+    mine = _identity(config)
+    names = [name for name in mine if saved.get(name) != mine[name]]
+    return ", ".join(f"{name}: saved {saved.get(name)!r}, now {mine[name]!r}" for name in names)

@@ -1,0 +1,29 @@
+"""Which parameter is trained how."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.optim import AdamW, Muon, Optimizer
+
+from .config import TrainingConfig
+
+
+def build_optimizers(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for everything else, or AdamW for all.
+
+    Muon's step is scaled to the size of AdamW's (Liu et al. 2025), so that one learning rate serves both.
+    """
+    inside = {id(p) for name, p in network.named_parameters() if "blocks." in name and name.endswith("weight")}
+    matrices = [p for p in network.parameters() if id(p) in inside and p.ndim == 2 and config.optimizer == "muon"]
+    taken = {id(p) for p in matrices}
+    others = [p for p in network.parameters() if id(p) not in taken]
+    fused = torch.device(others[0].device).type == "cuda"
+    optimizers: list[Optimizer] = [
+        AdamW(others, lr=config.lr, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=fused)
+    ]
+    if matrices:
+        optimizers.append(
+            Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+        )
+    return optimizers
