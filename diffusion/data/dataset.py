@@ -1,0 +1,116 @@
+"""What training reads: random crops of labelled features. Needs nothing of what made them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from diffusion.audio.mel import MelParameters
+
+BANDS = MelParameters.bands
+LABELS = ("style", "ensemble")
+_COLUMNS = ("start", "frames", "style", "ensemble", "piece", "family", "transpose")
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """Performances (n,) of one style on one ensemble: shard, first frame in it, length in frames."""
+
+    shard: np.ndarray
+    start: np.ndarray
+    frames: np.ndarray
+
+
+class Features:
+    """The performances of one split in `folder`/`split`/*.safetensors, their features mapped from disk.
+
+    `columns` holds (n,) int64 arrays over all performances: shard, start, frames, style, ensemble, piece, family,
+    transpose (labels count from 1). `settings` is what made the data: label names, codec, font, sources.
+    `longest_frames` is the longest crop that every pair of labels can give.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        """FileNotFoundError if there is nothing to read; ValueError for a broken shard or one with other bands."""
+        directory = Path(folder) / split
+        paths = sorted(directory.glob("[0-9]*.safetensors"))
+        if not paths:
+            raise FileNotFoundError(f"no features in {directory}: run python -m diffusion data --out {folder}")
+        self.split = split
+        self.mels: list[Tensor] = []
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in ("shard", *_COLUMNS)}
+        self.settings: dict[str, Any] = {}
+        for index, path in enumerate(paths):
+            try:
+                with safe_open(path, "pt") as shard:
+                    settings = json.loads((shard.metadata() or {}).get("settings", "{}"))
+                    mel = shard.get_tensor("mel")
+                    table = {name: shard.get_tensor(name).numpy() for name in _COLUMNS}
+            except SafetensorError as error:
+                raise ValueError(f"{path} is truncated or not a shard of features ({error}): delete it") from error
+            if mel.ndim != 2 or mel.shape[1] != BANDS:
+                raise ValueError(f"{path}: mel must have shape (frames, {BANDS}), got {tuple(mel.shape)}")
+            if int((table["start"] + table["frames"]).max(initial=0)) > len(mel):
+                raise ValueError(f"{path}: performances reach past the {len(mel)} frames of mel")
+            if self.settings and settings != self.settings:
+                raise ValueError(f"{path} was made with other settings than {paths[0].name}")
+            self.settings = settings
+            self.mels.append(mel)
+            columns["shard"].append(np.full(len(table["start"]), index))
+            for name in _COLUMNS:
+                columns[name].append(table[name])
+        self.columns = {name: np.concatenate(parts) for name, parts in columns.items()}
+        self._cells = self._by_label()
+        self.longest_frames = min(int(cell.frames.max()) for cell in self._cells.values())
+
+    def _by_label(self) -> dict[tuple[int, int], _Cell]:
+        c = self.columns
+        cells = {}
+        for style in np.unique(c["style"]).tolist():
+            for ensemble in np.unique(c["ensemble"]).tolist():
+                mine = (c["style"] == style) & (c["ensemble"] == ensemble)
+                if not mine.any():
+                    raise ValueError(f"split {self.split!r} lacks performances of style {style} on ensemble {ensemble}")
+                cells[style, ensemble] = _Cell(c["shard"][mine], c["start"][mine], c["frames"][mine])
+        return cells
+
+    def __len__(self) -> int:
+        """Number of performances."""
+        return len(self.columns["frames"])
+
+    def performance(self, index: int) -> Tensor:
+        """Features (1, 128, frames) float32 of one whole performance."""
+        c = self.columns
+        start, frames = int(c["start"][index]), int(c["frames"][index])
+        return self.mels[int(c["shard"][index])][start : start + frames].T.float()[None]
+
+    def crop(self, rng: np.random.Generator, frames: int, batch: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Crops (B, 1, 128, frames) float32 and their labels {"style", "ensemble"} (B,) int64, counted from 1.
+
+        Draws style and ensemble uniformly, then a start uniformly over all starts in the performances long enough.
+        The result follows from the state of `rng` alone, so a run resumes exactly where its generator is restored.
+        ValueError if some label pair has no performance of `frames` frames.
+        """
+        if frames < 1 or batch < 1:
+            raise ValueError(f"frames and batch must be positive, got frames={frames}, batch={batch}")
+        if frames > self.longest_frames:
+            raise ValueError(f"frames must be at most {self.longest_frames} in split {self.split!r}, got {frames}")
+        keys = list(self._cells)
+        crops = torch.empty(batch, 1, BANDS, frames)
+        labels = np.empty((batch, 2), dtype=np.int64)
+        for row in range(batch):
+            key = keys[int(rng.integers(len(keys)))]
+            cell = self._cells[key]
+            starts = np.maximum(cell.frames - frames + 1, 0).cumsum()
+            drawn = int(rng.integers(starts[-1]))
+            index = int(np.searchsorted(starts, drawn, side="right"))
+            first = int(cell.start[index]) + drawn - (int(starts[index - 1]) if index else 0)
+            crops[row, 0] = self.mels[int(cell.shard[index])][first : first + frames].T
+            labels[row] = key
+        return crops, {name: torch.from_numpy(labels[:, i].copy()) for i, name in enumerate(LABELS)}

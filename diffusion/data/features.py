@@ -1,0 +1,217 @@
+"""From pieces to shards of features on disk: which performance goes where, and the writing of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from diffusion.audio.codec import LogMelCodec
+from diffusion.data.families import SPLITS
+from diffusion.data.fonts import check_font
+from diffusion.data.labels import ENSEMBLES, STYLES
+from diffusion.data.render import (
+    HOP,
+    LOUDNESS_DB,
+    MAX_S,
+    MIN_S,
+    SAMPLE_RATE_HZ,
+    TAIL_S,
+    Performance,
+    Synthesiser,
+    plan_performance,
+    render_performance,
+)
+from diffusion.data.scores import SOURCES, Piece, load_pieces
+
+VERSION = 2
+SHARD_S = 1200.0  # about twenty minutes of audio, every style on every ensemble
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a worker needs for the shards of one split. `hours` are of audio, over all labels."""
+
+    out: Path
+    scores: Path
+    split: str
+    hours: float
+    seed: int
+    font: Path
+
+    def settings(self, shards: int) -> dict[str, Any]:
+        """What the content of the shards depends on, as JSON brings it back from each of them."""
+        settings = {
+            "version": VERSION,
+            "split": self.split,
+            "hours": self.hours,
+            "seed": self.seed,
+            "font": self.font.name,
+            "font_bytes": self.font.stat().st_size,
+            "codec": asdict(LogMelCodec().mel),
+            "loudness_db": LOUDNESS_DB,
+            "styles": list(STYLES),
+            "ensembles": list(ENSEMBLES),
+            "shards": shards,
+            "scores": _digest(self.scores),
+            "sources": [asdict(source) for source in SOURCES],
+        }
+        return dict(json.loads(json.dumps(settings)))
+
+
+def _digest(path: Path) -> str:
+    """Digest of the notes of a score cache (its file also holds dates)."""
+    with np.load(path, allow_pickle=False) as stored:
+        parts = (np.ascontiguousarray(stored[name]).tobytes() for name in ("head", "notes", "bars"))
+        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def _tickets(pieces: list[Piece], members: list[int], rng: np.random.Generator) -> list[int]:
+    """Pieces in random order, a long one once for every MAX_S of it, so that its bars are heard as often as others'."""
+    counts = [max(1, round(pieces[i].quarters * pieces[i].quarter_s / MAX_S)) for i in members]
+    return [int(i) for i in rng.permutation(np.repeat(members, counts))]
+
+
+def plan_split(pieces: list[Piece], members: list[int], split: str, hours: float, seed: int) -> list[list[Performance]]:
+    """The performances of every shard: each shard holds every style on every ensemble for the same time.
+
+    The ensembles take turns on one shuffled list of the style's pieces, each time around in a new order.
+    """
+    if hours <= 0:
+        raise ValueError(f"hours must be positive, got {hours}")
+    missing = [style for style in STYLES if not any(pieces[i].style == style for i in members)]
+    if missing:
+        raise ValueError(f"split {split!r} holds no piece of the styles {missing}")
+    shards = max(1, math.ceil(hours * 3600 / SHARD_S))
+    target_s = hours * 3600 / (len(STYLES) * len(ENSEMBLES))
+    plan: list[list[Performance]] = [[] for _ in range(shards)]
+    split_index = list(SPLITS).index(split)
+    for style_index, style in enumerate(STYLES):
+        mine = [i for i in members if pieces[i].style == style]
+        rng = np.random.default_rng((seed, split_index, style_index))
+        queue: list[int] = []
+        done_s = [0.0] * len(ENSEMBLES)
+        drawn = 0
+        for shard in range(shards):
+            until_s = target_s * (shard + 1) / shards
+            while min(done_s) < until_s - 0.5 * MIN_S:
+                ensemble = done_s.index(min(done_s))
+                left_s = target_s - done_s[ensemble]
+                queue = queue or _tickets(pieces, mine, rng)
+                key = (seed, split_index, style_index, drawn)
+                limit_s = min(MAX_S, max(left_s, MIN_S + TAIL_S))
+                performance = plan_performance(pieces, queue.pop(), ENSEMBLES[ensemble], key, limit_s)
+                drawn += 1
+                done_s[ensemble] += performance.frames * HOP / SAMPLE_RATE_HZ
+                plan[shard].append(performance)
+    return plan
+
+
+def shard_path(out: Path, split: str, index: int) -> Path:
+    return out / split / f"{index:05d}.safetensors"
+
+
+def is_finished(path: Path, settings: dict[str, Any]) -> bool:
+    """Whether a shard exists and was made with these settings; ValueError if it was made with others."""
+    if not path.exists():
+        return False
+    with safe_open(path, "pt") as shard:
+        stored = json.loads((shard.metadata() or {}).get("settings", "{}"))
+    differing = sorted(k for k in settings.keys() | stored.keys() if settings.get(k) != stored.get(k))
+    if differing:
+        what = ", ".join(f"{k}: {str(stored.get(k))[:40]} there, {str(settings.get(k))[:40]} wanted" for k in differing)
+        raise ValueError(f"out: {path} was made with other settings ({what}); choose another folder or delete it")
+    return True
+
+
+@cache
+def _synthesiser(font: Path) -> Synthesiser:
+    return Synthesiser(font)
+
+
+@cache
+def _pieces(path: Path) -> list[Piece]:
+    return load_pieces(path)
+
+
+def write_shard(
+    path: Path,
+    performances: list[Performance],
+    pieces: list[Piece],
+    families: list[int],
+    font: Path,
+    settings: dict[str, Any],
+) -> None:
+    """Render performances, encode them, and write one shard atomically."""
+    torch.set_num_threads(1)
+    codec = LogMelCodec()
+    mels = []
+    with torch.no_grad():
+        for performance in performances:
+            wave = render_performance(pieces[performance.piece], performance, _synthesiser(font))
+            mels.append(codec.encode(torch.from_numpy(wave)[None])[0, 0].T.to(torch.float16))
+    frames = torch.tensor([len(mel) for mel in mels])
+    columns = {
+        "style": [1 + STYLES.index(pieces[p.piece].style) for p in performances],
+        "ensemble": [1 + ENSEMBLES.index(p.ensemble) for p in performances],
+        "piece": [p.piece for p in performances],
+        "family": [families[p.piece] for p in performances],
+        "transpose": [p.transpose for p in performances],
+    }
+    tensors = {name: torch.tensor(values) for name, values in columns.items()}
+    tensors |= {"mel": torch.cat(mels).contiguous(), "frames": frames, "start": frames.cumsum(0) - frames}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        save_file(tensors, temporary, metadata={"settings": json.dumps(settings)})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _shard_job(arguments: tuple[Path, list[Performance], Path, list[int], Path, dict[str, Any]]) -> int:
+    path, performances, scores, families, font, settings = arguments
+    write_shard(path, performances, _pieces(scores), families, font, settings)
+    return sum(p.frames for p in performances)
+
+
+def write_split(
+    job: Job,
+    families: list[int],
+    members: list[int],
+    workers: int,
+    progress: Callable[[Iterable[int], int], Iterable[int]] = lambda results, _: results,
+) -> int:
+    """Write all shards of a split that are not there yet, in order, over processes. Returns how many were written."""
+    check_font(job.font)
+    plan = plan_split(_pieces(job.scores), members, job.split, job.hours, job.seed)
+    settings = job.settings(len(plan))
+    paths = [shard_path(job.out, job.split, index) for index in range(len(plan))]
+    todo = [i for i, path in enumerate(paths) if not is_finished(path, settings)]
+    jobs = [(paths[i], plan[i], job.scores, families, job.font, settings) for i in todo]
+    if workers == 1:
+        for _ in progress(map(_shard_job, jobs), len(jobs)):
+            pass
+        return len(jobs)
+    # Forked workers could hang in torch's thread pool.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            for _ in progress(pool.map(_shard_job, jobs), len(jobs)):
+                pass
+        except BrokenProcessPool as error:
+            raise RuntimeError("a worker ended early (out of memory?); run again to go on where it stopped") from error
+    return len(jobs)

@@ -1,0 +1,163 @@
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from diffusion.audio.codec import LogMelCodec
+from diffusion.data import command, features, render
+from diffusion.data.dataset import Features
+from diffusion.data.families import SPLITS, find_families, split_families
+from diffusion.data.fonts import DEFAULT_FONT
+from diffusion.data.labels import ENSEMBLES, STYLES
+from diffusion.data.render import Synthesiser, render_performance
+from diffusion.data.scores import save_pieces
+
+HOURS = 0.2  # 22 s of every style on every ensemble
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, pieces):
+    """A small training split of two shards: (job, families, members)."""
+    out = tmp_path_factory.mktemp("features")
+    save_pieces(out / "scores.npz", pieces)
+    families = find_families(pieces)
+    members = [i for i, s in enumerate(split_families(pieces, families, 0)) if s == "train"]
+    job = features.Job(out, out / "scores.npz", "train", HOURS, 0, DEFAULT_FONT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "SHARD_S", HOURS * 3600 / 2)
+        assert features.write_split(job, families, members, workers=1) == 2
+        yield job, families, members
+
+
+def test_every_style_is_rendered_on_every_ensemble_for_the_same_time(pieces):
+    members = list(range(len(pieces)))
+    plan = features.plan_split(pieces, members, "train", 4.0, seed=3)
+    seconds = np.zeros((len(STYLES), len(ENSEMBLES)))
+    for shard in plan:
+        cells = {(pieces[p.piece].style, p.ensemble) for p in shard}
+        assert len(cells) >= 0.9 * seconds.size, "a shard alone is nearly balanced"
+        for p in shard:
+            cell = STYLES.index(pieces[p.piece].style), ENSEMBLES.index(p.ensemble)
+            seconds[cell] += p.frames * render.HOP / render.SAMPLE_RATE_HZ
+    np.testing.assert_allclose(seconds, 4 * 3600 / seconds.size, atol=render.MIN_S)
+    used = [p.piece for shard in plan for p in shard]
+    counts = np.bincount(used, minlength=len(pieces))
+    for style in STYLES:
+        mine = counts[[p.style == style for p in pieces]]
+        assert mine.max() - mine.min() <= 1, "every piece of a style is played equally often"
+    assert features.plan_split(pieces, members, "train", 4.0, seed=3) == plan
+    assert features.plan_split(pieces, members, "train", 4.0, seed=4) != plan
+
+
+def test_a_plan_needs_pieces_of_every_style(pieces):
+    members = [i for i, p in enumerate(pieces) if p.style != "fiddle"]
+    with pytest.raises(ValueError, match="no piece of the styles \\['fiddle'\\]"):
+        features.plan_split(pieces, members, "test", 1.0, seed=0)
+    with pytest.raises(ValueError, match="hours must be positive, got 0"):
+        features.plan_split(pieces, members, "test", 0, seed=0)
+
+
+def test_a_shard_holds_what_its_labels_say(made, pieces):
+    job, families, members = made
+    plan = features.plan_split(pieces, members, "train", HOURS, 0)
+    path = features.shard_path(job.out, "train", 1)
+    shard = load_file(path)
+    assert shard["mel"].dtype == torch.float16
+    assert shard["mel"].shape == (int(shard["frames"].sum()), 128)
+    index = len(plan[1]) - 1
+    p = plan[1][index]
+    piece = pieces[p.piece]
+    assert members.count(p.piece) == 1
+    assert STYLES[int(shard["style"][index]) - 1] == piece.style
+    assert ENSEMBLES[int(shard["ensemble"][index]) - 1] == p.ensemble
+    assert int(shard["transpose"][index]) == p.transpose
+    assert int(shard["family"][index]) == families[p.piece]
+    wave = render_performance(piece, p, Synthesiser(job.font))
+    expected = LogMelCodec().encode(torch.from_numpy(wave)[None])[0, 0].T.half()
+    start, frames = int(shard["start"][index]), int(shard["frames"][index])
+    torch.testing.assert_close(shard["mel"][start : start + frames], expected)
+    with safe_open(path, "pt") as opened:
+        settings = json.loads(opened.metadata()["settings"])
+    assert settings["font"] == "FluidR3_GM.sf2"
+    assert settings["codec"]["hop_size"] == render.HOP
+    assert settings["styles"] == list(STYLES)
+    assert all(source["licence"] for source in settings["sources"])
+
+
+def test_the_same_seed_gives_the_same_bytes_over_several_processes(made, tmp_path: Path):
+    job, families, members = made
+    again = dataclasses.replace(job, out=tmp_path)
+    features.write_split(again, families, members, workers=2)
+    for index in range(2):
+        first, second = (features.shard_path(out, "train", index).read_bytes() for out in (job.out, tmp_path))
+        assert first == second
+
+
+def test_an_interrupted_run_goes_on(made):
+    job, families, members = made
+    kept, lost = (features.shard_path(job.out, "train", index) for index in range(2))
+    before, written = lost.read_bytes(), kept.stat().st_mtime_ns
+    lost.unlink()
+    lost.with_name(f".{lost.name}.part").write_bytes(before[: len(before) // 2])
+    assert features.write_split(job, families, members, workers=1) == 1
+    assert lost.read_bytes() == before
+    assert kept.stat().st_mtime_ns == written
+    assert sorted(p.name for p in lost.parent.iterdir()) == [kept.name, lost.name]
+    assert features.write_split(job, families, members, workers=1) == 0
+
+
+@pytest.mark.parametrize(("change", "named"), [({"seed": 1}, "seed: 0 there, 1 wanted"), ({"hours": 0.21}, "hours")])
+def test_other_settings_are_refused(made, change, named):
+    job, families, members = made
+    with pytest.raises(ValueError, match=f"other settings .*{named}"):
+        features.write_split(dataclasses.replace(job, **change), families, members, workers=1)
+
+
+def test_the_command_from_cached_scores_to_features(tmp_path: Path, pieces, capsys):
+    save_pieces(tmp_path / "scores.npz", pieces)
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    hours = ["--hours", "0.1", "--ear-hours", "0.1", "--test-hours", "0.1"]
+    args = parser.parse_args(["--out", str(tmp_path), *hours, "--workers", "1", "--splits", "ear", "test"])
+    command.run(args)
+    assert "chorale: 10 pieces in 10 families (train 7, ear 2, test 1)" in capsys.readouterr().out
+    table = json.loads((tmp_path / "pieces.json").read_text(encoding="utf-8"))
+    assert all(entry["licence"] and entry["source"] for entry in table.values())
+    seen = {}
+    for split in ("ear", "test"):
+        read = Features(tmp_path, split)
+        assert {table[str(i)]["split"] for i in read.columns["piece"]} == {split}
+        seen[split] = set(read.columns["family"].tolist())
+        assert read.settings["font"].startswith("Muse" if split == "ear" else "Fluid")
+    assert not seen["ear"] & seen["test"]
+    assert not (tmp_path / "train").exists()
+    assert set(SPLITS) == {entry["split"] for entry in table.values()}
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--hours=0", "hours must be positive, got 0"),
+        ("--workers=0", "workers must be"),
+        ("--seed=-1", "seed must not"),
+    ],
+)
+def test_the_command_refuses_nonsense(tmp_path: Path, option, message):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(ValueError, match=message):
+        command.run(parser.parse_args(["--out", str(tmp_path), option]))
+
+
+def test_the_command_finds_a_missing_font_before_it_starts(tmp_path: Path):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(FileNotFoundError, match=r"sound font /nowhere/x\.sf2 is missing"):
+        command.run(parser.parse_args(["--out", str(tmp_path / "new"), "--font", "/nowhere/x.sf2"]))
+    assert not (tmp_path / "new").exists()
