@@ -14,7 +14,7 @@ from diffusion.data.scores import Piece
 SPLITS: dict[str, float] = {"train": 0.7, "ear": 0.2, "test": 0.1}
 
 _GRAM = 7  # intervals in one melodic n-gram
-_COMMON = 40  # n-grams in more pieces than this are idioms of the style and tell nothing
+_COMMON = 40  # n-grams in more pieces than this are idioms (scales, turns) and tell nothing
 _SHARED = 0.3  # fraction of the smaller piece's distinctive n-grams that makes two pieces variants
 _MINIMUM = 4  # shared n-grams below this are chance
 _GENERIC_TITLES = frozenset({"", "untitled", "reel", "jig", "hornpipe", "waltz", "air", "march", "polka", "slow air"})
@@ -51,16 +51,17 @@ def normalised_title(piece: Piece) -> str:
 
 def similar_pairs(pieces: list[Piece]) -> list[tuple[int, int, float]]:
     """(i, j, similarity) of the pairs of a style sharing `_SHARED` of the smaller one's distinctive n-grams."""
-    holders: dict[tuple[str, tuple[int, ...]], list[int]] = defaultdict(list)
+    holders: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, piece in enumerate(pieces):
         for gram in interval_grams(piece):
-            holders[piece.style, gram].append(index)
+            holders[gram].append(index)
     sizes: Counter[int] = Counter()
     shared: Counter[tuple[int, int]] = Counter()
     for members in holders.values():
         if len(members) <= _COMMON:
             sizes.update(members)
-            shared.update((a, b) for k, a in enumerate(members) for b in members[k + 1 :])
+            pairs = ((a, b) for k, a in enumerate(members) for b in members[k + 1 :])
+            shared.update((a, b) for a, b in pairs if pieces[a].style == pieces[b].style)
     return [
         (a, b, count / min(sizes[a], sizes[b]))
         for (a, b), count in shared.items()
