@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from diffusion import generate
 from diffusion.data import command as data
 from diffusion.training import command as training
 
 COMMANDS = {
+    "generate": (generate, "compose a clip"),
     "data": (data, "turn scores into labelled features"),
     "train": (training, "train a denoiser on features"),
 }

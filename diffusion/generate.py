@@ -1,0 +1,73 @@
+"""`python -m diffusion generate`: the clip that the page would make, without the page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--style", help="style, or any (default: the model's first)")
+    parser.add_argument("--ensemble", help="ensemble, or any (default: the model's first)")
+    parser.add_argument("--sampler", help="sampler (default: dpmpp-2m)")
+    parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
+    parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 2)")
+    parser.add_argument("--seed", type=int, help="seed, 0 to 2³² - 1 (default: drawn)")
+    parser.add_argument("--duration-s", type=float, help="length in seconds, 2.56 to 40.96 (default: 10.24)")
+    parser.add_argument(
+        "--knob", action="append", default=[], metavar="NAME=VALUE", help="a knob of the sampler, such as eta=0.5"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="WAV file to write, with the settings inside")
+    parser.add_argument("--film", type=Path, help="JSON file for the pictures of the run, as the page shows them")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint folder (default: the one in checkpoints/)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write the clip; steps go to standard error, the settings to standard output."""
+    import json
+
+    from diffusion.studio import Clip, Studio, find_checkpoint
+    from diffusion.ui.film import Film
+
+    for name, path in (("out", args.out), ("film", args.film)):
+        if path is not None and not path.resolve().parent.is_dir():
+            raise ValueError(f"{name}: got {path}, but {path.resolve().parent} is no folder")
+    studio = Studio(args.checkpoint or find_checkpoint(), args.device)
+    request = studio.request(
+        style=args.style,
+        ensemble=args.ensemble,
+        sampler=args.sampler,
+        steps=args.steps,
+        guidance_scale=args.guidance_scale,
+        seed=args.seed,
+        duration_s=args.duration_s,
+        knobs=dict(_knob(text) for text in args.knob),
+    )
+    film = Film(studio.mel)
+    for each in studio.generate(request):
+        if isinstance(each, Clip):
+            args.out.write_bytes(each.to_wav())
+            print(json.dumps({**each.settings, "seconds": round(each.seconds, 2)}))
+            break
+        print(f"step {each.index}/{each.total}  {each.seconds:.1f} s", file=sys.stderr)
+        if args.film is not None:
+            film.add(each)
+    if args.film is not None:
+        args.film.write_text(json.dumps(film.frames))
+
+
+def _knob(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"knob: got {text!r}, need NAME=VALUE")
+    try:
+        return name, int(value)
+    except ValueError:
+        pass
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value

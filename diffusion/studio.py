@@ -1,0 +1,436 @@
+"""From a request to a clip: one loaded model that many visitors share, and nothing of the page."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion import checkpoint
+from diffusion.audio.codec import LogMelCodec, MelParameters
+from diffusion.audio.loudness import finish
+from diffusion.audio.wav import to_bytes
+from diffusion.denoisers import Clipped, Guided
+from diffusion.networks.precision import fast_dtype
+from diffusion.samplers import SAMPLERS, Sampler
+from diffusion.theory import Cond, Denoiser, Estimate, Schedule, SeededNoise, Step, uniform_grid
+
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+ANY = "any"
+SEEDS = 2**32
+RESULT_KEYS = ("evaluations", "stopped_at", "version")  # what settings say beyond the request
+RANGES: dict[str, tuple[float, float]] = {
+    "steps": (1, 1000),
+    "guidance_scale": (1.0, 15.0),
+    "seed": (0, SEEDS - 1),
+    "duration_s": (2.56, 40.96),
+}
+HELP = {
+    "style": "What kind of music to compose.",
+    "ensemble": "Who plays it.",
+    "sampler": "The method that walks from noise to music.",
+    "steps": "How many times the model looks at the noise; each look takes the same time.",
+    "guidance_scale": "How strictly to follow style and ensemble: 1 leaves the model free, more is plainer.",
+    "seed": "The number that the noise is grown from; the same seed and settings give the same clip.",
+    "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "Instant": {"sampler": "dpmpp-2m", "steps": 8},
+    "Balanced": {"sampler": "dpmpp-2m", "steps": 20},
+    "Full": {"sampler": "ddpm", "steps": 200},
+}
+
+
+def draw_seed() -> int:
+    """A seed that nobody has chosen."""
+    return secrets.randbelow(SEEDS)
+
+
+def find_checkpoint(folder: Path = CHECKPOINTS) -> Path:
+    """The one checkpoint in `folder`; ValueError if there is none or a choice to make."""
+    found = sorted(path.parent for path in folder.glob(f"*/{checkpoint.CONFIG}"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ValueError(f"checkpoint: found {names} in {folder}, need exactly one; name a folder with --checkpoint")
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides a clip. `knobs` are those of the sampler, completed with their defaults.
+
+    `model` is the digest of a checkpoint, or empty for whichever is loaded. Labels and the grid of durations belong
+    to a checkpoint, so `Studio.check` looks at them; everything else is checked here.
+    """
+
+    style: str
+    ensemble: str
+    seed: int
+    sampler: str = "dpmpp-2m"
+    steps: int = 20
+    guidance_scale: float = 2.0
+    duration_s: float = 10.24
+    knobs: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("style", "ensemble", "model"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, need a word")
+        if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler: got {self.sampler!r}, allowed {', '.join(SAMPLERS)}")
+        for name, whole in (("steps", True), ("seed", True), ("guidance_scale", False), ("duration_s", False)):
+            object.__setattr__(self, name, _number(name, getattr(self, name), RANGES[name], whole=whole))
+        object.__setattr__(self, "knobs", _complete_knobs(self.sampler, self.knobs))
+
+    @property
+    def method(self) -> Sampler:
+        """The sampler with its knobs set."""
+        return replace(SAMPLERS[self.sampler], **self.knobs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> Request:
+        """The request in the settings of a clip or in `to_dict`; ValueError for any other key."""
+        names = [each.name for each in fields(cls)]
+        for name in settings:
+            if name not in names and name not in RESULT_KEYS:
+                raise ValueError(f"{name}: got {settings[name]!r}, but the settings are {', '.join(names)}")
+        for name in ("style", "ensemble", "seed"):
+            if name not in settings:
+                raise ValueError(f"{name}: got nothing, need a value")
+        return cls(**{name: settings[name] for name in names if name in settings})
+
+    def to_query(self) -> str:
+        """A URL query, knobs beside the rest."""
+        values = self.to_dict()
+        return urlencode({**values, **values.pop("knobs"), "model": self.model})
+
+    @classmethod
+    def from_query(cls, query: str) -> Request:
+        """Inverts `to_query`; a key that is no setting must be a knob of the sampler."""
+        settings: dict[str, Any] = {}
+        knobs: dict[str, Any] = {}
+        for name, text in parse_qsl(query, keep_blank_values=True):
+            if name in ("style", "ensemble", "sampler", "model"):
+                settings[name] = text
+            else:
+                (settings if name in RANGES else knobs)[name] = _parse(text)
+        return cls.from_dict({**settings, "knobs": knobs})
+
+
+@dataclass(frozen=True)
+class Preview:
+    """One step of a run: the numbers of `Step`, and the first clip's state and belief as features (bands, F).
+
+    `x0` is None for the initial noise.
+    """
+
+    index: int
+    total: int
+    t: float
+    log_snr: float
+    alpha: float
+    sigma: float
+    evaluations: int
+    seconds: float
+    x: np.ndarray
+    x0: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A finished clip: wave (N,) float32, features (bands, F), the settings that make it again, and the time it took.
+
+    `settings` hold the whole request, the evaluations, the version and, if it was stopped, the last step it took.
+    They leave out the time, so that the same request gives the same file.
+    """
+
+    wave: np.ndarray
+    features: np.ndarray
+    sample_rate_hz: int
+    settings: dict[str, Any]
+    seconds: float
+
+    @property
+    def request(self) -> Request:
+        return Request.from_dict(self.settings)
+
+    def to_wav(self) -> bytes:
+        """A WAV file with the settings inside."""
+        return to_bytes(self.wave, self.sample_rate_hz, self.settings)
+
+
+class Studio:
+    """A loaded checkpoint. Any number of runs may be under way, in any threads; none holds state here."""
+
+    def __init__(self, folder: Path, device: str = "auto") -> None:
+        if device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device: got {device!r}, allowed auto, cpu, cuda")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("device: got 'cuda', but PyTorch sees no GPU; allowed auto, cpu")
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        loaded = checkpoint.load(folder, self.device)
+        self.name, self.digest = Path(folder).resolve().name, loaded.digest
+        self.labels = loaded.configuration.labels
+        for name in ("style", "ensemble"):
+            if name not in self.labels:
+                raise checkpoint.CheckpointError(f"checkpoint {folder}: has no label {name}")
+        self.mel = MelParameters(**loaded.configuration.codec)
+        self.codec = LogMelCodec(self.mel).to(self.device)
+        self.patch_frames = int(getattr(loaded.network, "patch_frames", 1))
+        self._turn = _Turn()
+        self._denoiser = _Shared(loaded.denoiser, self._turn, self.device)
+
+    def options(self) -> dict[str, Any]:
+        """Choices, ranges, defaults and a sentence for every argument: the page, the API and the CLI all read this."""
+        defaults = Request(self.labels["style"][0], self.labels["ensemble"][0], 0)
+        options: dict[str, Any] = {}
+        for name in ("style", "ensemble", "sampler"):
+            choices = list(SAMPLERS) if name == "sampler" else [ANY, *self.labels[name]]
+            titles = {each: SAMPLERS[each].title if name == "sampler" else _title(each) for each in choices}
+            options[name] = {"default": getattr(defaults, name), "choices": choices, "titles": titles}
+        for name, (low, high) in RANGES.items():
+            default = -1 if name == "seed" else getattr(defaults, name)
+            options[name] = {"default": default, "minimum": low, "maximum": high}
+        options["duration_s"]["step"] = self.patch_frames / self.mel.frames_per_s
+        options["seed"]["drawn"] = -1
+        for name, sentence in HELP.items():
+            options[name]["help"] = sentence
+        options["sampler"]["summaries"] = {name: sampler.summary for name, sampler in SAMPLERS.items()}
+        options["knobs"] = {
+            name: {each.name: {"default": getattr(sampler, each.name), **each.metadata} for each in fields(sampler)}
+            for name, sampler in SAMPLERS.items()
+        }
+        options["presets"] = {title: dict(preset) for title, preset in PRESETS.items()}
+        options["model"] = {"name": self.name, "digest": self.digest}
+        return options
+
+    def request(self, **arguments: Any) -> Request:
+        """A checked request for this model; what is missing or None takes its default, and a seed of -1 is drawn."""
+        options = self.options()
+        given = {name: value for name, value in arguments.items() if value is not None}
+        names = [each.name for each in fields(Request) if each.name not in ("knobs", "model")]
+        request = Request.from_dict({**{name: options[name]["default"] for name in names}, **given, **_seed(given)})
+        self.check(request)
+        return replace(request, model=self.digest)
+
+    def check(self, request: Request) -> None:
+        """ValueError if the request does not fit this model."""
+        for name in ("style", "ensemble"):
+            value, allowed = getattr(request, name), [ANY, *self.labels[name]]
+            if value not in allowed:
+                raise ValueError(f"{name}: got {value!r}, allowed {', '.join(allowed)}")
+        patches = request.duration_s * self.mel.frames_per_s / self.patch_frames
+        if abs(patches - round(patches)) > 1e-6:
+            step = self.patch_frames / self.mel.frames_per_s
+            low, high = RANGES["duration_s"]
+            raise ValueError(
+                f"duration_s: got {request.duration_s}, allowed {low} to {high} in steps of {step:g}, "
+                f"such as {round(patches) * step:.3f}"
+            )
+        if request.model not in ("", self.digest):
+            raise ValueError(f"model: got {request.model!r}, but the one loaded here is {self.digest}")
+
+    def generate(self, request: Request, stop: threading.Event | None = None) -> Iterator[Preview | Clip]:
+        """A Preview of the noise and of every step, and at last the Clip.
+
+        Setting `stop` ends the run within one evaluation, and the clip is then what the model believed last (it looks
+        at least once). Closing the iterator ends it without a clip. ValueError, at once, if the request does not fit.
+        """
+        self.check(request)
+        return self._run(replace(request, model=self.digest), stop or threading.Event())
+
+    def _run(self, request: Request, stop: threading.Event) -> Iterator[Preview | Clip]:
+        start = time.perf_counter()
+        frames = self.mel.frames_of(request.duration_s)
+        noise = SeededNoise([request.seed])
+        x = noise(0, torch.empty(1, 1, self.mel.bands, frames, device=self.device))
+        indices = {name: [ANY, *values].index(getattr(request, name, ANY)) for name, values in self.labels.items()}
+        cond = {name: torch.tensor([index], device=self.device) for name, index in indices.items()}
+        scale = torch.tensor([request.guidance_scale if any(indices.values()) else 1.0], dtype=torch.float64)
+        guided = Clipped(Guided(self._denoiser, scale), self.codec.bounds)
+        watched = _Watched(guided, stop)
+        times = uniform_grid(guided.schedule, request.steps)
+        step: Step | None = None
+        features: Tensor | None = None
+        try:
+            for step in request.method.steps(watched, x, times, cond=cond, noise=noise):
+                level = guided.schedule(torch.tensor(step.s, dtype=torch.float64))
+                yield Preview(
+                    step.index,
+                    step.total,
+                    step.s,
+                    step.log_snr,
+                    float(level.alpha),
+                    float(level.sigma),
+                    step.evaluations,
+                    time.perf_counter() - start,
+                    _first(step.x),
+                    None if step.x0 is None else _first(step.x0),
+                )
+            assert step is not None
+            features = step.x
+        except _Stopped:
+            features = watched.belief
+        assert step is not None
+        assert features is not None
+        with self._turn, torch.no_grad():
+            wave = finish(self.codec.decode(features), self.mel.sample_rate_hz)[0].cpu().numpy()
+        settings = {
+            **request.to_dict(),
+            "evaluations": watched.evaluations,
+            "stopped_at": step.index if step.index < step.total else None,
+            "version": _version(),
+        }
+        seconds = time.perf_counter() - start
+        yield Clip(wave, _first(features), self.mel.sample_rate_hz, settings, seconds)
+
+    def warm_up(self) -> None:
+        """Pay for the first evaluation and the first decode now, so that the first visitor does not."""
+        for _ in self.generate(self.request(steps=1, seed=0, duration_s=RANGES["duration_s"][0])):
+            pass
+
+
+class _Turn:
+    """A lock that serves whoever has waited longest, so that no run starves another."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._next = self._serving = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            ticket = self._next
+            self._next += 1
+            self._changed.wait_for(lambda: self._serving == ticket)
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._serving += 1
+            self._changed.notify_all()
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """One evaluation at a time, so that threads do not fight over the cores, in the device's fastest format."""
+
+    inner: Denoiser
+    turn: _Turn
+    device: torch.device
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.inner.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
+        dtype = fast_dtype(self.device)
+        with self.turn, torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32):
+            return self.inner(x_t, t, cond)
+
+
+class _Stopped(Exception):
+    """The visitor wants no more evaluations."""
+
+
+@dataclass
+class _Watched:
+    """Keeps the last belief of one run, counts its evaluations, and refuses to go on once `stop` is set."""
+
+    inner: Denoiser
+    stop: threading.Event
+    belief: Tensor | None = None
+    evaluations: int = 0
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.inner.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
+        if self.stop.is_set() and self.belief is not None:
+            raise _Stopped
+        estimate = self.inner(x_t, t, cond)
+        self.belief = estimate.x0
+        self.evaluations += 1
+        return estimate
+
+
+def _first(x: Tensor) -> np.ndarray:
+    """The first clip (bands, F) of x (B, 1, bands, F), copied."""
+    return x[0, 0].to("cpu", torch.float32, copy=True).numpy()
+
+
+def _seed(given: Mapping[str, Any]) -> dict[str, int]:
+    return {"seed": draw_seed()} if given.get("seed", -1) == -1 else {}
+
+
+def _title(value: str) -> str:
+    return value.replace("_", " ").capitalize()
+
+
+def _version() -> str:
+    try:
+        return version("out-of-noise")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _parse(text: str) -> Any:
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _number(name: str, value: Any, allowed: tuple[float, float], *, whole: bool) -> int | float:
+    low, high = allowed
+    kind = "a whole number from " if whole else ""
+    wrong = ValueError(f"{name}: got {value!r}, allowed {kind}{low} to {high}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise wrong
+    if not low <= value <= high or (whole and value != int(value)):
+        raise wrong
+    return int(value) if whole else float(value)
+
+
+def _complete_knobs(sampler: str, given: Any) -> dict[str, Any]:
+    """The knobs of a sampler with defaults for those not given; ValueError for one it does not have."""
+    known = {each.name: each for each in fields(SAMPLERS[sampler])}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"knobs: got {given!r}, need an object with {', '.join(known) or 'nothing'}")
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"knobs: got {name} = {value!r}, but {sampler} has {', '.join(known) or 'none'}")
+    defaults = {name: getattr(SAMPLERS[sampler], name) for name in known}
+    return {name: _knob(known[name], default, given.get(name, default)) for name, default in defaults.items()}
+
+
+def _knob(knob: Field[Any], default: Any, value: Any) -> Any:
+    """A value checked against what the knob declares of itself, in the type of its default."""
+    if knob.metadata["choices"]:
+        if value not in knob.metadata["choices"]:
+            raise ValueError(f"{knob.name}: got {value!r}, allowed {', '.join(knob.metadata['choices'])}")
+        return value
+    if isinstance(default, bool):
+        if value not in (False, True):
+            raise ValueError(f"{knob.name}: got {value!r}, allowed true, false")
+        return bool(value)
+    return _number(knob.name, value, knob.metadata["range"] or (-math.inf, math.inf), whole=isinstance(default, int))

@@ -1,0 +1,1 @@
+"""The page: what a visitor sees, hears and sets. No signal processing."""
