@@ -58,9 +58,11 @@ def train(
     average = AveragedModel(network, device=device, multi_avg_fn=_warming_average(config.ema_decay))
     network = accelerator.prepare(network)
     optimizers = build_optimizers(network, config)
-    forward = torch.compile(network) if compile_network else network
+    forward = torch.compile(network, dynamic=False) if compile_network else network
     denoiser = configuration.denoiser(forward)
     objective = CleanError(cap=config.weight_cap)
+    codec = configuration.codec
+    frames_per_hour = 3600 * codec["sample_rate_hz"] / codec["hop_size"]
 
     step, seconds = 0, 0.0
     out.mkdir(parents=True, exist_ok=True)
@@ -122,8 +124,10 @@ def train(
             losses.clear()
             if not math.isfinite(mean):
                 raise FloatingPointError(f"loss: got {mean} at step {step}; the last saved state is {out / STATE}")
-            clips = step * config.batch * accelerator.num_processes
-            log({"step": step, "seconds": round(seconds, 1), "clips": clips, "loss": round(mean, 5), "lr": lr})
+            hours = step * config.batch * config.frames * accelerator.num_processes / frames_per_hour
+            log(
+                {"step": step, "seconds": round(seconds, 1), "hours": round(hours, 2), "loss": round(mean, 5), "lr": lr}
+            )
         if now - saved > 60 * config.save_minutes:
             checkpoint()
             if test_features is not None and main:
@@ -164,17 +168,21 @@ def draw(
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
     """The batch of one step: x0 (B, 1, bands, frames), t (B,), eps as x0 and labels (B,), each dropped on its own.
 
-    Both labels are also dropped together as often, for that is what guidance compares with.
+    Half of the batches have crops of `frames`, for variety, half as many frames in clips of full length, for which
+    positions must be right. Both labels are also dropped together, for that is what guidance compares with.
     """
     seeds = np.random.SeedSequence([config.seed, step, rank]).spawn(2)
-    x0, labels = features.crop(np.random.default_rng(seeds[0]), config.frames, config.batch)
+    rng = np.random.default_rng(seeds[0])
+    frames = config.clip_frames if rng.random() < 0.5 else config.frames
+    batch = max(1, config.batch * config.frames // frames)
+    x0, labels = features.crop(rng, frames, batch)
     generator = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
-    t = low_discrepancy(config.batch, generator)
+    t = low_discrepancy(batch, generator)
     eps = torch.randn(x0.shape, generator=generator)
-    dropped_all = torch.rand(config.batch, generator=generator) < config.label_dropout
+    dropped_all = torch.rand(batch, generator=generator) < config.label_dropout
     cond = {}
     for name, label in labels.items():
-        dropped = torch.rand(config.batch, generator=generator) < config.label_dropout
+        dropped = torch.rand(batch, generator=generator) < config.label_dropout
         cond[name] = label.masked_fill(dropped | dropped_all, 0)
     return x0, t, eps, cond
 

@@ -1,0 +1,116 @@
+"""A checkpoint folder survives the round trip, and whatever is wrong with one is said in one line."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from diffusion.checkpoint import CheckpointError, Configuration, load, save
+
+CONFIGURATION = Configuration(
+    network={"name": "frame-transformer", "outputs": 2, "width": 32, "depth": 1, "heads": 2, "hidden": 32},
+    schedule={"name": "cosine", "shift": -0.5},
+    prediction="moments",
+    labels={"style": ["a", "b"]},
+    frames=32,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    save(tmp_path, CONFIGURATION, CONFIGURATION.build().state_dict(), torch.float32)
+    return tmp_path
+
+
+def test_round_trip_is_exact(folder: Path) -> None:
+    torch.manual_seed(0)
+    network = CONFIGURATION.build()
+    loaded = load(folder)
+    assert loaded.configuration == CONFIGURATION
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, loaded.network.state_dict()[name])
+    x, t = torch.randn(2, 1, 128, 32), torch.tensor([0.3, 0.6], dtype=torch.float64)
+    torch.testing.assert_close(loaded.denoiser(x, t, {}).x0, CONFIGURATION.denoiser(network)(x, t, {}).x0)
+
+
+def test_the_digest_follows_weights_and_settings(folder: Path) -> None:
+    before = load(folder).digest
+    assert load(folder).digest == before and len(before) == 12
+    weights = load_file(folder / "model.safetensors")
+    weights["head.bias"] += 1
+    save_file(weights, folder / "model.safetensors")
+    assert load(folder).digest != before
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"no file model\.safetensors"):
+        load(folder)
+    with pytest.raises(CheckpointError, match=r"no file config\.json"):
+        load(folder / "nowhere")
+
+
+@pytest.mark.parametrize("keep", [0, 7, 1000])
+def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match="truncated or not safetensors"):
+        load(folder)
+
+
+def test_a_pickle_is_not_opened(folder: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return open, (str(folder / "exploded"), "w")  # type: ignore[return-value]
+
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(CheckpointError):
+        load(folder)
+    assert not (folder / "exploded").exists()
+
+
+def test_weights_that_do_not_fit_are_refused(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["head.bias"] = weights["head.bias"][:-1].clone()
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"does not fit config.json in 1 tensors, the first head.bias"):
+        load(folder)
+
+
+def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["head.bias"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match="not finite"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "format: got 99"),
+        ({"prediction": "magic"}, "prediction: got 'magic', allowed x0"),
+        ({"network": {"name": "mystery"}}, "network: got"),
+        ({"network": {"name": "frame-transformer", "colour": 3}}, "colour"),
+        ({"schedule": {"name": "sundial"}}, "schedule: got"),
+        ({"schedule": {"name": "cosine", "colour": 3}}, "colour"),
+        ({"frames": -1}, "frames: got -1"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_settings_that_are_not_ours_are_refused(folder: Path, change: dict[str, object], message: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(CheckpointError, match=message):
+        load(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00\xff"])
+def test_a_config_that_is_no_json_object_is_refused(folder: Path, text: str) -> None:
+    (folder / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        load(folder)

@@ -1,0 +1,169 @@
+"""Training on a few synthetic notes: it learns, stops, resumes bit for bit, and says what is wrong."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from diffusion.checkpoint import load
+from diffusion.data.dataset import Features
+from diffusion.training.config import TrainingConfig
+from diffusion.training.loop import draw, train, validate
+
+TINY = {
+    "batch": 4, "frames": 16, "clip_frames": 32, "width": 32, "depth": 2, "heads": 2, "hidden": 64,
+    "warmup_steps": 5, "log_steps": 5, "save_minutes": 1e9,
+}  # fmt: skip
+
+
+def write_features(folder: Path, split: str) -> None:
+    """Two styles on two ensembles: held or repeated notes, with or without overtones."""
+    rng = np.random.default_rng(len(split))
+    mels, rows = [], []
+    for style in (1, 2):
+        for ensemble in (1, 2):
+            mel = torch.full((200, 128), -1.5)
+            for onset in range(0, 200, 10 * style):
+                note = int(rng.integers(20, 60))
+                mel[onset : onset + 8 * style, note] = 0.5
+                if ensemble == 2:
+                    mel[onset : onset + 8 * style, note + 24] = 0.2
+            mels.append(mel.half())
+            rows.append((style, ensemble))
+    n = len(rows)
+    tensors = {
+        "mel": torch.cat(mels),
+        "start": torch.arange(n) * 200,
+        "frames": torch.full((n,), 200),
+        "style": torch.tensor([r[0] for r in rows]),
+        "ensemble": torch.tensor([r[1] for r in rows]),
+        "piece": torch.arange(n),
+        "family": torch.arange(n),
+        "transpose": torch.zeros(n, dtype=torch.long),
+    }
+    codec = {"bands": 128, "sample_rate_hz": 32000, "hop_size": 512}
+    settings = {"codec": codec, "styles": ["slow", "fast"], "ensembles": ["bare", "rich"]}
+    (folder / split).mkdir(parents=True)
+    save_file(tensors, folder / split / "00000.safetensors", metadata={"settings": json.dumps(settings)})
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("features")
+    write_features(folder, "train")
+    write_features(folder, "test")
+    return folder
+
+
+def records(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_it_learns(data: Path, tmp_path: Path) -> None:
+    train(TrainingConfig(steps=60, **TINY), data, tmp_path)
+    losses = [record["loss"] for record in records(tmp_path) if "loss" in record]
+    assert losses[-1] < 0.6 * losses[0]
+    test = Features(data, "test")
+    configuration = load(tmp_path).configuration
+    trained = validate(configuration, load(tmp_path).network, test, clips=8)["held_out_error"]
+    fresh = validate(configuration, configuration.build(), test, clips=8)["held_out_error"]
+    for sigma in ("0.47", "0.86", "0.98"):
+        assert trained[sigma] < 0.8 * fresh[sigma]
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(data: Path, tmp_path: Path, optimizer: str) -> None:
+    # decay_fraction 0: the length of a run decides the decay, and the two halves are runs of different lengths
+    settings = {**TINY, "optimizer": optimizer, "decay_fraction": 0.0}
+    train(TrainingConfig(steps=12, **settings), data, tmp_path / "whole")
+    train(TrainingConfig(steps=7, **settings), data, tmp_path / "halves")
+    train(TrainingConfig(steps=12, **settings), data, tmp_path / "halves")
+    whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, halves[name]), name
+    states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "halves")]
+    for name, tensor in states[0]["network"].items():
+        assert torch.equal(tensor, states[1]["network"][name]), name
+
+
+def test_a_finished_run_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
+    config = TrainingConfig(steps=3, **TINY)
+    train(config, data, tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    train(config, data, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_a_state_of_another_configuration_is_refused(data: Path, tmp_path: Path) -> None:
+    train(TrainingConfig(steps=2, **TINY), data, tmp_path)
+    with pytest.raises(ValueError, match=r"lr: saved 0.001, now 0.002"):
+        train(TrainingConfig(steps=4, lr=2e-3, **TINY), data, tmp_path)
+
+
+def test_warm_start_begins_with_the_weights_of_the_checkpoint(data: Path, tmp_path: Path) -> None:
+    train(TrainingConfig(steps=20, **TINY), data, tmp_path / "first")
+    weights = load(tmp_path / "first").network.state_dict()
+    frozen = TrainingConfig(steps=1, lr=1e-12, seed=5, **TINY)
+    train(frozen, data, tmp_path / "second", init=tmp_path / "first")
+    for name, tensor in load(tmp_path / "second").network.state_dict().items():
+        torch.testing.assert_close(tensor, weights[name], rtol=0.01, atol=1e-6)
+
+
+def test_a_batch_depends_on_its_step_alone(data: Path) -> None:
+    features, config = Features(data, "train"), TrainingConfig(steps=1, **TINY)
+    once, again, other = draw(features, config, 3, 0), draw(features, config, 3, 0), draw(features, config, 4, 0)
+    for first, second in zip(once[:3], again[:3], strict=True):
+        assert torch.equal(first, second)
+    assert once[1].shape != other[1].shape or not torch.equal(once[1], other[1])
+
+
+def test_labels_are_dropped_apart_and_together(data: Path) -> None:
+    features, config = Features(data, "train"), TrainingConfig(steps=1, label_dropout=0.3, **{**TINY, "batch": 400})
+    cond = draw(features, config, 0, 0)[3]
+    style, ensemble = cond["style"] == 0, cond["ensemble"] == 0
+    # p = 0.3 together or 0.3 alone: either 0.51, both 0.3 + 0.7 * 0.09 = 0.363
+    assert abs(style.float().mean() - 0.51) < 0.12
+    assert abs((style & ensemble).float().mean() - 0.363) < 0.12
+    assert (style ^ ensemble).any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps, minutes: got 0"),
+        ({"steps": 1, "batch": 0}, "batch: got 0"),
+        ({"steps": 1, "frames": 6}, "frames: got 6, need a multiple"),
+        ({"steps": 1, "label_dropout": 1.5}, "label_dropout: got 1.5"),
+        ({"steps": 1, "optimizer": "sgd"}, "optimizer: got 'sgd'"),
+        ({"steps": 1, "learning_rate": 1}, "unknown settings learning_rate"),
+    ],
+)
+def test_bad_settings_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig.from_dict(settings)
+
+
+def test_training_from_features_needs_none_of_what_made_them(data: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "for name in ('gradio', 'librosa', 'music21', 'fluidsynth', 'soundfile'): sys.modules[name] = None\n"
+        "from diffusion.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**TINY, "steps": 2}.items()]
+    command = [sys.executable, "-c", script, "train", f"--data={data}", f"--out={tmp_path / 'run'}", *options]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert load(tmp_path / "run").configuration.labels["style"] == ["slow", "fast"]
+
+
+def test_the_command_names_what_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "diffusion", "train", "--steps=1", f"--data={tmp_path}", f"--out={tmp_path}"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert result.stderr.startswith("error: no features in") and result.stderr.count("\n") == 1
