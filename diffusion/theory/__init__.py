@@ -3,33 +3,73 @@
 One symbol, one meaning: t runs from 0 (data) to 1 (noise) and x_t = alpha x0 + sigma eps.
 """
 
-from .estimate import Cond, Denoiser, Estimate
-from .grid import Grid, log_snr_grid, trailing_grid, uniform_grid
+from .estimate import Cond, Denoiser, Estimate, LogVariance, Mix
+from .gaussian import GaussianDenoiser, MixtureDenoiser, gaussian_belief
+from .grid import GRIDS, Grid, NamedGrid, full_grid, karras_grid, log_snr_grid, trailing_grid, uniform_grid
 from .noise import Noise, SeededNoise
-from .process import Posterior, Transition, jump, posterior, transition
-from .schedule import SCHEDULES, Cosine, Level, LinearBetas, Schedule, TabulatedBetas, broadcast
+from .process import (
+    Posterior,
+    Transition,
+    jump,
+    learned_log_variance,
+    log_variances,
+    posterior,
+    posterior_variance,
+    transition,
+)
+from .schedule import (
+    SCHEDULES,
+    ConstantBetas,
+    Cosine,
+    Level,
+    LinearBetas,
+    QuadraticBetas,
+    RectifiedFlow,
+    Schedule,
+    Shifted,
+    SigmoidBetas,
+    TabulatedBetas,
+    broadcast,
+)
 from .step import Step
 
 __all__ = [
+    "GRIDS",
     "SCHEDULES",
     "Cond",
+    "ConstantBetas",
     "Cosine",
     "Denoiser",
     "Estimate",
+    "GaussianDenoiser",
     "Grid",
     "Level",
     "LinearBetas",
+    "LogVariance",
+    "Mix",
+    "MixtureDenoiser",
+    "NamedGrid",
     "Noise",
     "Posterior",
+    "QuadraticBetas",
+    "RectifiedFlow",
     "Schedule",
     "SeededNoise",
+    "Shifted",
+    "SigmoidBetas",
     "Step",
     "TabulatedBetas",
     "Transition",
     "broadcast",
+    "full_grid",
+    "gaussian_belief",
     "jump",
+    "karras_grid",
+    "learned_log_variance",
     "log_snr_grid",
+    "log_variances",
     "posterior",
+    "posterior_variance",
     "trailing_grid",
     "transition",
     "uniform_grid",

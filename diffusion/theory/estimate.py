@@ -15,11 +15,33 @@ Cond = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Mix:
+    """A learned variance of the step back: `fraction` (B, ...) in [0, 1] leads from log beta-tilde to log beta.
+
+    Nichol & Dhariwal 2021, eq. 15. Learned on the steps of the training grid; on longer ones it is the same fraction
+    of their own bounds.
+    """
+
+    fraction: Tensor
+
+
+@dataclass(frozen=True)
+class LogVariance:
+    """A free learned variance of the step back, as its logarithm (B, ...); it is that of one training step alone."""
+
+    log_variance: Tensor
+
+
+@dataclass(frozen=True)
 class Estimate:
-    """The belief about x_t (B, ...): its clean part x0 and its noise eps, with x_t = alpha x0 + sigma eps."""
+    """The belief about x_t (B, ...): its clean part x0 and its noise eps, with x_t = alpha x0 + sigma eps.
+
+    `variance` is what the denoiser has learned about the spread of the step back, if it has.
+    """
 
     x0: Tensor
     eps: Tensor
+    variance: Mix | LogVariance | None = None
 
     @classmethod
     def from_x0(cls, x_t: Tensor, level: Level, x0: Tensor) -> Estimate:

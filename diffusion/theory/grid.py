@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,30 +13,89 @@ from .schedule import Schedule
 Grid = Callable[[Schedule, int], Tensor]
 """(schedule, steps) -> times (steps + 1,), float64, from the noisiest down to 0."""
 
+CHAIN_STEPS = 1000
+"""T, where a schedule is not that of a chain."""
+
 
 def uniform_grid(schedule: Schedule, steps: int) -> Tensor:
-    """Evenly spaced in t, from 1 to 0."""
+    """Evenly spaced in t, from 1 to 0.
+
+    >>> from diffusion.theory import Cosine
+    >>> uniform_grid(Cosine(), 4).tolist()
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
     return torch.linspace(1, 0, _positive(steps) + 1, dtype=torch.float64)
 
 
-def trailing_grid(schedule: Schedule, steps: int, total: int = 1000) -> Tensor:
-    """Every (total / steps)-th time of a chain of `total`, counted from its end (Lin et al. 2023, section 3.3)."""
+def trailing_grid(schedule: Schedule, steps: int, total: int | None = None) -> Tensor:
+    """Every (total / steps)-th time of a chain, counted from its end (Lin et al. 2023, section 3.3).
+
+    `total` is T, the schedule's own or 1000 unless it is given.
+
+    >>> from diffusion.theory import Cosine
+    >>> trailing_grid(Cosine(), 3).tolist()
+    [1.0, 0.667, 0.333, 0.0]
+    """
+    total = total or schedule.chain_steps or CHAIN_STEPS
     if not 1 <= steps <= total:
         raise ValueError(f"steps: got {steps}, allowed 1 to {total}")
     times = torch.linspace(total, 0, steps + 1, dtype=torch.float64).round()
     return times / total
 
 
+def full_grid(schedule: Schedule, steps: int) -> Tensor:
+    """Each of the chain's T steps, however many are asked for: the T-step DDPM. T is 1000 without a chain."""
+    return uniform_grid(schedule, schedule.chain_steps or CHAIN_STEPS)
+
+
 def log_snr_grid(schedule: Schedule, steps: int) -> Tensor:
-    """Evenly spaced in log-SNR (Lu et al. 2022, section 3.3) from t = 1 to the end of the declared range, then 0."""
-    first = schedule.log_snr(torch.ones((), dtype=torch.float64))
-    last = schedule.log_snr(torch.zeros((), dtype=torch.float64))
-    ramp = torch.linspace(0, 1, _positive(steps), dtype=torch.float64)
-    times = schedule.inverse(first + (last - first) * ramp)
-    return torch.cat([torch.ones_like(times[:1]), times[1:], torch.zeros_like(times[:1])])
+    """Evenly spaced in log-SNR (Lu et al. 2022, section 3.3) from t = 1 to the schedule's `t_min`, then 0."""
+    first, last = _ends(schedule)
+    return _from_log_snr(schedule, first + (last - first) * _ramp(steps))
+
+
+def karras_grid(schedule: Schedule, steps: int, rho: float = 7.0) -> Tensor:
+    """Evenly spaced in (sigma / alpha)^(1/rho) (Karras et al. 2022, eq. 5) from t = 1 to `t_min`, then 0."""
+    first, last = (torch.exp(-end / (2 * rho)) for end in _ends(schedule))
+    return _from_log_snr(schedule, -2 * rho * torch.log(first + (last - first) * _ramp(steps)))
+
+
+@dataclass(frozen=True)
+class NamedGrid:
+    """A grid with what the page says of it."""
+
+    grid: Grid
+    summary: str
+
+    def __call__(self, schedule: Schedule, steps: int) -> Tensor:
+        """Times (steps + 1,); `full` alone decides their number itself."""
+        return self.grid(schedule, steps)
+
+
+GRIDS: dict[str, NamedGrid] = {
+    "uniform": NamedGrid(uniform_grid, "Even steps of time."),
+    "log-snr": NamedGrid(log_snr_grid, "Each step multiplies the signal-to-noise ratio by the same factor."),
+    "karras": NamedGrid(karras_grid, "Long steps in the noise, ever shorter ones near the data."),
+    "trailing": NamedGrid(trailing_grid, "Every n-th step of the training chain, its last one included."),
+    "full": NamedGrid(full_grid, "Every step of the training chain, whatever number is set."),
+}
 
 
 def _positive(steps: int) -> int:
     if steps < 1:
         raise ValueError(f"steps: got {steps}, need at least 1")
     return steps
+
+
+def _ramp(steps: int) -> Tensor:
+    return torch.linspace(0, 1, _positive(steps), dtype=torch.float64)
+
+
+def _ends(schedule: Schedule) -> Tensor:
+    """log-SNR (2,) at t = 1 and at t_min."""
+    return schedule.log_snr(torch.tensor([1, schedule.t_min], dtype=torch.float64))
+
+
+def _from_log_snr(schedule: Schedule, log_snr: Tensor) -> Tensor:
+    times = schedule.inverse(log_snr)
+    return torch.cat([torch.ones_like(times[:1]), times[1:], torch.zeros_like(times[:1])])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Noise(Protocol):
-    """Standard normal noise by number: draw 0 is the initial noise, draw i belongs to update i."""
+    """Standard normal noise by number: draw 0 is the initial noise, and a run numbers its further draws from 1."""
 
     def __call__(self, draw: int, like: Tensor) -> Tensor: ...
 
@@ -29,6 +29,8 @@ class SeededNoise:
 
     def __init__(self, seeds: Sequence[int]) -> None:
         object.__setattr__(self, "seeds", tuple(int(seed) for seed in seeds))
+        if any(seed < 0 for seed in self.seeds):
+            raise ValueError(f"seeds: got {self.seeds}, need whole numbers from 0")
 
     def __call__(self, draw: int, like: Tensor) -> Tensor:
         """Noise (B, ...) for draw number `draw`, shaped, typed and placed as `like`, whose batch is one per seed."""

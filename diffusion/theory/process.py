@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .schedule import Level, broadcast
+from .estimate import LogVariance, Mix
+from .schedule import Level, Schedule, broadcast
 
 
 @dataclass(frozen=True)
@@ -50,4 +51,28 @@ def posterior(x_t: Tensor, x0: Tensor, t: Level, s: Level) -> Posterior:
         broadcast(step.alpha * s.sigma**2 / t.sigma**2, x_t) * x_t
         + broadcast(s.alpha * step.variance / t.sigma**2, x_t) * x0
     )
-    return Posterior(mean, step.variance * s.sigma**2 / t.sigma**2)
+    return Posterior(mean, posterior_variance(t, s))
+
+
+def posterior_variance(t: Level, s: Level) -> Tensor:
+    """beta-tilde: what is unknown of x_s to who knows x_t and x0."""
+    return transition(t, s).variance * s.sigma**2 / t.sigma**2
+
+
+def log_variances(schedule: Schedule, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
+    """(log beta-tilde, log beta) of the step from t back to s, () or (B,) each: the bounds of a learned variance.
+
+    At s = 0 beta-tilde is 0; its logarithm is then that of the next step of the same length, from 2t to t (Nichol &
+    Dhariwal 2021, as their code does).
+    """
+    level_t, level_s, level_next = schedule(t), schedule(s), schedule((2 * t - s).clamp(max=1))
+    beta_tilde = torch.where(s > 0, posterior_variance(level_t, level_s), posterior_variance(level_next, level_t))
+    return beta_tilde.log(), transition(level_t, level_s).variance.log()
+
+
+def learned_log_variance(variance: Mix | LogVariance, schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
+    """log of the learned variance (B, ...) of the step from t back to s, () or (B,) each."""
+    if isinstance(variance, LogVariance):
+        return variance.log_variance
+    low, high = (broadcast(bound, variance.fraction) for bound in log_variances(schedule, t, s))
+    return low + variance.fraction * (high - low)

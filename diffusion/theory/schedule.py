@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,12 +33,14 @@ class Level:
 
 
 class Schedule(ABC):
-    """A variance-preserving schedule given by its log-SNR, a strictly decreasing function of t.
+    """Levels along t, given by their log-SNR, a strictly decreasing function of t.
 
-    alpha² = sigmoid(log_snr) and sigma² = sigmoid(-log_snr) (Kingma et al. 2021, eq. 3). log-SNR is clipped to
-    `log_snr_range`; t = 0 is the terminal Level(1, 0).
+    log-SNR is clipped to `log_snr_range`; t = 0 is the terminal Level(1, 0). Variance-preserving unless `level` says
+    otherwise.
     """
 
+    summary: ClassVar[str]
+    """One plain sentence for the page."""
     log_snr_range: tuple[float, float] = (-15.0, 15.0)
 
     @abstractmethod
@@ -46,6 +50,10 @@ class Schedule(ABC):
     @abstractmethod
     def raw_inverse(self, log_snr: Tensor) -> Tensor:
         """t (B,) at which `raw_log_snr` takes the given value; float64."""
+
+    def level(self, log_snr: Tensor) -> Level:
+        """alpha² = sigmoid(log_snr), sigma² = sigmoid(-log_snr): their sum is 1 (Kingma et al. 2021, eq. 3)."""
+        return Level(torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt())
 
     def log_snr(self, t: Tensor) -> Tensor:
         """log-SNR (B,) at t (B,) in [0, 1], clipped to the declared range."""
@@ -58,13 +66,39 @@ class Schedule(ABC):
     def __call__(self, t: Tensor) -> Level:
         """The Level at t, of the same shape as t (any float, in [0, 1]), in float64."""
         t = t.double()
-        log_snr = self.log_snr(t)
-        alpha, sigma = torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
-        return Level(torch.where(t == 0, 1.0, alpha), torch.where(t == 0, 0.0, sigma))
+        level = self.level(self.log_snr(t))
+        return Level(torch.where(t == 0, 1.0, level.alpha), torch.where(t == 0, 0.0, level.sigma))
+
+    def rates(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(d alpha / dt, d sigma / dt) at t (B,), float64; beyond the declared range those at its end."""
+        first, last = self.inverse(torch.tensor(self.log_snr_range[::-1], dtype=torch.float64, device=t.device))
+        t = t.double().clamp(first, last)
+
+        def coefficients(t: Tensor) -> tuple[Tensor, Tensor]:
+            level = self.level(self.raw_log_snr(t))
+            return level.alpha, level.sigma
+
+        alpha_rate, sigma_rate = torch.func.jvp(coefficients, (t,), (torch.ones_like(t),))[1]
+        return alpha_rate, sigma_rate
+
+    @property
+    def chain_steps(self) -> int | None:
+        """T where the schedule is that of a chain of T noising steps, with its knots at i / T."""
+        return None
+
+    @property
+    def t_min(self) -> float:
+        """The earliest time worth looking at: where log-SNR leaves its range, and not before the chain's first step."""
+        first = float(self.inverse(torch.tensor(self.log_snr_range[1], dtype=torch.float64)))
+        return max(first, 1 / self.chain_steps) if self.chain_steps else first
 
     @property
     def terminal_snr(self) -> float:
-        """alpha² / sigma² at t = 1: far above 0, sampling from pure noise starts where no training example was."""
+        """alpha² / sigma² at t = 1: far above 0, sampling from pure noise starts where no training example was.
+
+        >>> round(LinearBetas(steps=100).terminal_snr, 2)  # 60 % of the data's amplitude is still there
+        0.57
+        """
         return float(self.log_snr(torch.ones((), dtype=torch.float64)).exp())
 
 
@@ -76,6 +110,7 @@ class Cosine(Schedule):
     one another, so that coarse structure is decided over more of the steps.
     """
 
+    summary: ClassVar[str] = "Signal and noise trade places along a quarter circle; it ends in pure noise."
     shift: float = 0.0
     log_snr_range: tuple[float, float] = (-15.0, 15.0)
 
@@ -84,6 +119,24 @@ class Cosine(Schedule):
 
     def raw_inverse(self, log_snr: Tensor) -> Tensor:
         return 2 / math.pi * torch.atan(torch.exp((self.shift - log_snr) / 2))
+
+
+@dataclass(frozen=True)
+class RectifiedFlow(Schedule):
+    """alpha = 1 - t, sigma = t: a straight line from data to noise (Liu et al. 2023, eq. 1; Lipman et al. 2023)."""
+
+    summary: ClassVar[str] = "A straight line from data to noise: as much of one leaves as comes of the other."
+    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+
+    def level(self, log_snr: Tensor) -> Level:
+        """alpha + sigma = 1."""
+        return Level(torch.sigmoid(log_snr / 2), torch.sigmoid(-log_snr / 2))
+
+    def raw_log_snr(self, t: Tensor) -> Tensor:
+        return -2 * torch.logit(t)
+
+    def raw_inverse(self, log_snr: Tensor) -> Tensor:
+        return torch.sigmoid(-log_snr / 2)
 
 
 class TabulatedBetas(Schedule):
@@ -107,6 +160,10 @@ class TabulatedBetas(Schedule):
         times = torch.arange(len(self.betas) + 1, dtype=torch.float64) / len(self.betas)
         return times, torch.cat([first, log_snr])
 
+    @property
+    def chain_steps(self) -> int | None:
+        return len(self.betas)
+
     def raw_log_snr(self, t: Tensor) -> Tensor:
         return _interpolate(t, *self.knots)
 
@@ -116,31 +173,134 @@ class TabulatedBetas(Schedule):
 
 
 @dataclass(frozen=True)
+class ConstantBetas(TabulatedBetas):
+    """The same `beta` at each of T = `steps` noising steps (Sohl-Dickstein et al. 2015 start from one)."""
+
+    summary: ClassVar[str] = "The same noise at every step; after 100 steps of 0.035 a sixth of the amplitude is left."
+    steps: int = 100
+    beta: float = 0.035
+    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+
+    def __post_init__(self) -> None:
+        _check_chain(self.steps, beta=self.beta)
+
+    @property
+    def betas(self) -> Tensor:
+        return torch.full((self.steps,), self.beta, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
 class LinearBetas(TabulatedBetas):
     """Betas rising linearly from `first` to `last` over T = `steps` (Ho et al. 2020, section 4)."""
 
+    summary: ClassVar[str] = "The schedule of the first DDPM: noise that grows evenly over 1000 steps."
     steps: int = 1000
     first: float = 1e-4
     last: float = 2e-2
     log_snr_range: tuple[float, float] = (-15.0, 15.0)
 
     def __post_init__(self) -> None:
-        if self.steps < 2:
-            raise ValueError(f"steps: got {self.steps}, need at least 2")
-        for name, beta in (("first", self.first), ("last", self.last)):
-            if not 0 < beta < 1:
-                raise ValueError(f"{name}: got {beta}, allowed strictly between 0 and 1")
+        _check_chain(self.steps, first=self.first, last=self.last)
 
     @property
     def betas(self) -> Tensor:
         return torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
 
 
+@dataclass(frozen=True)
+class QuadraticBetas(TabulatedBetas):
+    """Betas whose square roots rise linearly from sqrt(first) to sqrt(last) over T = `steps`."""
+
+    summary: ClassVar[str] = "Noise that grows with the square of the step; 100 short steps leave most of the data."
+    steps: int = 100
+    first: float = 1e-5
+    last: float = 1e-2
+    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+
+    def __post_init__(self) -> None:
+        _check_chain(self.steps, first=self.first, last=self.last)
+
+    @property
+    def betas(self) -> Tensor:
+        return torch.linspace(self.first**0.5, self.last**0.5, self.steps, dtype=torch.float64) ** 2
+
+
+@dataclass(frozen=True)
+class SigmoidBetas(TabulatedBetas):
+    """Betas from `first` to `last` along a sigmoid of -6 to 6 over T = `steps`."""
+
+    summary: ClassVar[str] = "Little noise, a quick rise, then much; 100 short steps leave most of the data."
+    steps: int = 100
+    first: float = 1e-5
+    last: float = 1e-2
+    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+
+    def __post_init__(self) -> None:
+        _check_chain(self.steps, first=self.first, last=self.last)
+
+    @property
+    def betas(self) -> Tensor:
+        rise = torch.sigmoid(torch.linspace(-6, 6, self.steps, dtype=torch.float64))
+        return self.first + (self.last - self.first) * rise
+
+
+@dataclass(frozen=True)
+class Shifted(Schedule):
+    """Another schedule with `shift` added to its log-SNR (Hoogeboom et al. 2023, eq. 4).
+
+    `inner` is a schedule, or its settings {"name": ..., **arguments} with a name among `SCHEDULES`.
+    """
+
+    summary: ClassVar[str] = "Another schedule, noisier (shift below 0) or cleaner (above 0) at every time."
+    inner: Schedule
+    shift: float = 0.0
+    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inner, Schedule):
+            object.__setattr__(self, "inner", _from_settings(self.inner))
+
+    def level(self, log_snr: Tensor) -> Level:
+        return self.inner.level(log_snr)
+
+    def raw_log_snr(self, t: Tensor) -> Tensor:
+        return self.inner.raw_log_snr(t) + self.shift
+
+    def raw_inverse(self, log_snr: Tensor) -> Tensor:
+        return self.inner.raw_inverse(log_snr - self.shift)
+
+    @property
+    def chain_steps(self) -> int | None:
+        return self.inner.chain_steps
+
+
+def _check_chain(steps: int, **betas: float) -> None:
+    if steps < 2:
+        raise ValueError(f"steps: got {steps}, need at least 2")
+    for name, beta in betas.items():
+        if not 0 < beta < 1:
+            raise ValueError(f"{name}: got {beta}, allowed strictly between 0 and 1")
+
+
+def _from_settings(settings: Any) -> Schedule:
+    if not isinstance(settings, Mapping) or settings.get("name") not in SCHEDULES:
+        raise ValueError(f"inner: got {settings!r}, need a schedule or its name among {', '.join(SCHEDULES)}")
+    return SCHEDULES[settings["name"]](**{name: value for name, value in settings.items() if name != "name"})
+
+
 def _interpolate(x: Tensor, xs: Tensor, ys: Tensor) -> Tensor:
     """Piecewise linear interpolation of (xs, ys), xs increasing, continued beyond both ends."""
     xs, ys = xs.to(x.device), ys.to(x.device)
-    i = torch.searchsorted(xs, x.contiguous()).clamp(1, len(xs) - 1)
+    i = torch.searchsorted(xs, x.detach().contiguous()).clamp(1, len(xs) - 1)
     return ys[i - 1] + (ys[i] - ys[i - 1]) * (x - xs[i - 1]) / (xs[i] - xs[i - 1])
 
 
-SCHEDULES: dict[str, type[Cosine] | type[LinearBetas]] = {"cosine": Cosine, "linear": LinearBetas}
+SCHEDULES: dict[str, type[Schedule]] = {
+    "cosine": Cosine,
+    "linear": LinearBetas,
+    "rectified-flow": RectifiedFlow,
+    "constant": ConstantBetas,
+    "quadratic": QuadraticBetas,
+    "sigmoid": SigmoidBetas,
+    "shifted": Shifted,
+}
