@@ -50,13 +50,13 @@ def run(args: argparse.Namespace) -> None:
     for each in studio.generate(request):
         if isinstance(each, Clip):
             args.out.write_bytes(each.to_wav())
+            if args.film is not None:
+                args.film.write_text(json.dumps(film.story(each)))
             print(json.dumps({**each.settings, "seconds": round(each.seconds, 2)}))
             break
         print(f"step {each.index}/{each.total}  {each.seconds:.1f} s", file=sys.stderr)
         if args.film is not None:
             film.add(each)
-    if args.film is not None:
-        args.film.write_text(json.dumps(film.frames))
 
 
 def _knob(text: str) -> tuple[str, Any]:
