@@ -1,14 +1,43 @@
 """Generators of steps: each turns noise into data by asking a denoiser, and none knows what the denoiser is."""
 
-from .ancestral import DDPM
-from .base import Sampler
-from .ddim import DDIM
-from .dpm_solver import DPMSolver2M
+from .ancestral import DDPM, NaiveSkipping
+from .base import Draws, Model, Sampler
+from .ddim import DDIM, Euler
+from .dpm_solver import DPMSolver2M, DPMSolver2MSDE, DPMSolver3M
+from .heun import Heun
+from .langevin import AnnealedLangevin, DecayingLangevin, PredictorCorrector
+from .unipc import UniPC
 
 SAMPLERS: dict[str, Sampler] = {
     "dpmpp-2m": DPMSolver2M(),
     "ddim": DDIM(),
     "ddpm": DDPM(),
+    "unipc": UniPC(),
+    "dpmpp-3m": DPMSolver3M(),
+    "dpmpp-2m-sde": DPMSolver2MSDE(),
+    "heun": Heun(),
+    "euler": Euler(),
+    "predictor-corrector": PredictorCorrector(),
+    "annealed-langevin": AnnealedLangevin(),
+    "decaying-langevin": DecayingLangevin(),
+    "naive-skipping": NaiveSkipping(),
 }
 
-__all__ = ["DDIM", "DDPM", "SAMPLERS", "DPMSolver2M", "Sampler"]
+__all__ = [
+    "DDIM",
+    "DDPM",
+    "SAMPLERS",
+    "AnnealedLangevin",
+    "DPMSolver2M",
+    "DPMSolver2MSDE",
+    "DPMSolver3M",
+    "DecayingLangevin",
+    "Draws",
+    "Euler",
+    "Heun",
+    "Model",
+    "NaiveSkipping",
+    "PredictorCorrector",
+    "Sampler",
+    "UniPC",
+]

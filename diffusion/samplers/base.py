@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from diffusion.theory import Cond, Denoiser, Estimate, Level, Noise, Step
+from diffusion.theory import Cond, Denoiser, Estimate, Level, Noise, Schedule, Step, broadcast, transition
 
 
 @dataclass
@@ -21,14 +21,31 @@ class Model:
     cond: Cond
     evaluations: int = field(default=0, init=False)
 
+    @property
+    def schedule(self) -> Schedule:
+        return self.denoiser.schedule
+
     def level(self, t: Tensor) -> Level:
-        return self.denoiser.schedule(t)
+        return self.schedule(t)
 
     def __call__(self, x: Tensor, t: Tensor) -> Estimate:
         """The belief about x (B, ...) at the scalar time t. Grad mode is left as it was, whoever runs in between."""
         self.evaluations += 1
         with torch.no_grad():
             return self.denoiser(x, t.to(x.device).expand(len(x)), self.cond)
+
+
+@dataclass
+class Draws:
+    """The noise of one run, draw after draw; made anew for every run. Draw 0 was the initial noise."""
+
+    noise: Noise
+    count: int = field(default=0, init=False)
+
+    def __call__(self, like: Tensor) -> Tensor:
+        """The next noise (B, ...), as `like`."""
+        self.count += 1
+        return self.noise(self.count, like)
 
 
 Updates = Iterator[tuple[Tensor, Tensor]]
@@ -48,28 +65,41 @@ class Sampler(ABC):
     """Its name in the field."""
     summary: ClassVar[str]
     """One plain sentence for the page."""
+    order: ClassVar[int | None] = None
+    """The power of the step in log-SNR with which its error falls: in x where it is deterministic, else in the mean
+    and variance of x. None where `limit` says what it tends to instead."""
+    limit: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value, allowed = getattr(self, each.name), each.metadata
-            if allowed["choices"] and value not in allowed["choices"]:
-                raise ValueError(f"{each.name}: got {value!r}, allowed {', '.join(allowed['choices'])}")
-            if allowed["range"] and not allowed["range"][0] <= value <= allowed["range"][1]:
-                raise ValueError(f"{each.name}: got {value!r}, allowed {allowed['range'][0]} to {allowed['range'][1]}")
+            value, choices, bounds = getattr(self, each.name), each.metadata["choices"], each.metadata["range"]
+            if choices and value not in choices:
+                raise ValueError(f"{each.name}: got {value!r}, allowed {', '.join(choices)}")
+            if bounds:
+                whole = isinstance(each.default, int)
+                number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+                if not number or not bounds[0] <= value <= bounds[1]:
+                    kind = "a whole number from " if whole else ""
+                    raise ValueError(f"{each.name}: got {value!r}, allowed {kind}{bounds[0]} to {bounds[1]}")
 
     @abstractmethod
-    def updates(self, model: Model, x: Tensor, times: Tensor, noise: Noise) -> Updates:
-        """One pair for each consecutive pair of times."""
+    def updates(self, model: Model, x: Tensor, times: Tensor, draw: Draws) -> Updates:
+        """One pair for each consecutive pair of the falling times."""
 
     def steps(self, denoiser: Denoiser, x: Tensor, times: Tensor, *, cond: Cond, noise: Noise) -> Iterator[Step]:
         """Yield the initial noise x (B, ...) and then every update along times (steps + 1,), the last of them 0.
 
-        `noise` gives draw i to update i; deterministic samplers never ask for it.
+        Where times rise again (Lugmayr et al. 2022), x is noised back up and asks nobody. Draw 0 of `noise` is the
+        initial noise; the draws of the run count from 1, and deterministic samplers make none. ValueError, at once,
+        for other times.
         """
         if times.ndim != 1 or len(times) < 2 or float(times[-1]) != 0 or not bool(((times >= 0) & (times <= 1)).all()):
             raise ValueError(f"times: got {times.tolist()}, need at least two, within [0, 1] and ending at 0")
-        times = times.double().cpu()
-        model = Model(denoiser, cond)
+        if bool((times[1:] == times[:-1]).any()) or bool((times[:-1] == 0).any()):
+            raise ValueError(f"times: got {times.tolist()}, need each other than the one before, and 0 only at the end")
+        return self._steps(Model(denoiser, cond), x, times.double().cpu(), Draws(noise))
+
+    def _steps(self, model: Model, x: Tensor, times: Tensor, draw: Draws) -> Iterator[Step]:
         total = len(times) - 1
 
         def step(index: int, x: Tensor, x0: Tensor | None) -> Step:
@@ -78,5 +108,19 @@ class Sampler(ABC):
             return Step(index, total, float(times[max(index - 1, 0)]), float(s), log_snr, x, x0, model.evaluations)
 
         yield step(0, x, None)
-        for index, (state, x0) in enumerate(self.updates(model, x, times, noise), start=1):
-            yield step(index, state, x0)
+        index, state, x0 = 0, x, None
+        for descent in _descents(times):
+            if index:
+                up = transition(model.level(descent[0]), model.level(times[index]))
+                state = broadcast(up.alpha, x) * state + broadcast(up.variance.sqrt(), x) * draw(x)
+                index += 1
+                yield step(index, state, x0)
+            for state, x0 in self.updates(model, state, descent, draw):  # noqa: B020
+                index += 1
+                yield step(index, state, x0)
+
+
+def _descents(times: Tensor) -> list[Tensor]:
+    """The stretches on which times fall; where they rise again a new one begins."""
+    rises = (times[1:] > times[:-1]).nonzero().flatten() + 1
+    return list(times.tensor_split(rises))

@@ -1,4 +1,4 @@
-"""DDIM: the same marginals with less noise, down to none."""
+"""DDIM: the same marginals with less noise, down to none; and the plain Euler method beside it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from diffusion.theory import Noise, broadcast, posterior
+from diffusion.theory import broadcast, posterior_variance
 
-from .base import Model, Sampler, Updates, knob
+from .base import Draws, Model, Sampler, Updates, knob
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,40 @@ class DDIM(Sampler):
     eta: float = knob(0.0, "How much fresh noise each step adds: 0 none, 1 as much as DDPM.", range=(0, 1))
     title: ClassVar[str] = "DDIM"
     summary: ClassVar[str] = "Deterministic and simple: the same seed drifts smoothly from step count to step count."
+    order: ClassVar[int | None] = 1
 
-    def updates(self, model: Model, x: Tensor, times: Tensor, noise: Noise) -> Updates:
-        for draw, (t, s) in enumerate(pairwise(times), start=1):
+    def updates(self, model: Model, x: Tensor, times: Tensor, draw: Draws) -> Updates:
+        for t, s in pairwise(times):
             belief = model(x, t)
-            level_t, level_s = model.level(t), model.level(s)
-            tau_squared = self.eta**2 * posterior(x, belief.x0, level_t, level_s).variance
-            x = (
-                broadcast(level_s.alpha, x) * belief.x0
-                + broadcast((level_s.sigma**2 - tau_squared).clamp(min=0).sqrt(), x) * belief.eps
-            )
-            if tau_squared > 0:
-                x = x + broadcast(tau_squared.sqrt(), x) * noise(draw, x)
+            level = model.level(s)
+            tau_squared = self.eta**2 * posterior_variance(model.level(t), level)
+            eps_part = (level.sigma**2 - tau_squared).clamp(min=0).sqrt()
+            x = broadcast(level.alpha, x) * belief.x0 + broadcast(eps_part, x) * belief.eps
+            if self.eta > 0 and s > 0:
+                x = x + broadcast(tau_squared.sqrt(), x) * draw(x)
+            yield x, belief.x0
+
+
+@dataclass(frozen=True)
+class Euler(Sampler):
+    """Euler's method in t on the probability-flow equation (Song et al. 2021b, eq. 13).
+
+    x_s = x_t + (s - t) (alpha' x0 + sigma' eps), the same velocity written with the belief. On rectified flow, where
+    alpha and sigma are straight lines, it is DDIM.
+    """
+
+    title: ClassVar[str] = "Euler"
+    summary: ClassVar[str] = (
+        "Straight ahead along the velocity of the moment: the textbook method, DDIM's plain cousin."
+    )
+    order: ClassVar[int | None] = 1
+
+    def updates(self, model: Model, x: Tensor, times: Tensor, draw: Draws) -> Updates:
+        for t, s in pairwise(times):
+            belief = model(x, t)
+            if s == 0:
+                x = belief.x0
+            else:
+                alpha_rate, sigma_rate = (broadcast((s - t) * rate, x) for rate in model.schedule.rates(t))
+                x = x + alpha_rate * belief.x0 + sigma_rate * belief.eps
             yield x, belief.x0
