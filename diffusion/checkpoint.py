@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from diffusion.denoisers import PREDICTIONS, NetworkDenoiser
+from diffusion.denoisers.network import Network
 from diffusion.networks import NETWORKS
 from diffusion.theory import SCHEDULES
 
@@ -57,7 +58,7 @@ class Configuration:
         counts = {name: len(values) for name, values in self.labels.items()}
         return NETWORKS[self.network["name"]](labels=counts, **arguments)
 
-    def denoiser(self, network: nn.Module) -> NetworkDenoiser:
+    def denoiser(self, network: Network) -> NetworkDenoiser:
         arguments = {name: value for name, value in self.schedule.items() if name != "name"}
         return NetworkDenoiser(network, SCHEDULES[self.schedule["name"]](**arguments), self.prediction)
 

@@ -73,9 +73,9 @@ class FrameTransformer(nn.Module):
         for block in self.blocks:
             h = block(h, modulation, rotation)
         shift, scale = self.head_modulation(c)[:, None].chunk(2, dim=-1)
-        h = self.head(F.layer_norm(h, h.shape[-1:]) * (1 + scale) + shift)
-        h = h.unflatten(-1, (self.patch_frames, self.outputs * channels, bands)).permute(0, 3, 4, 1, 2)
-        return h.reshape(batch, self.outputs * channels, bands, frames)
+        output: Tensor = self.head(F.layer_norm(h, h.shape[-1:]) * (1 + scale) + shift)
+        output = output.unflatten(-1, (self.patch_frames, self.outputs * channels, bands)).permute(0, 3, 4, 1, 2)
+        return output.reshape(batch, self.outputs * channels, bands, frames)
 
 
 class Block(nn.Module):
@@ -105,7 +105,8 @@ class Block(nn.Module):
         a = a.transpose(1, 2).flatten(2)
         h = h + gate_a * self.out(a)
         f = F.layer_norm(h, h.shape[-1:]) * (1 + scale_f) + shift_f
-        return h + gate_f * self.down(F.gelu(self.up(f), approximate="tanh"))
+        h = h + gate_f * self.down(F.gelu(self.up(f), approximate="tanh"))
+        return h
 
 
 def depthwise(x: Tensor, weights: Tensor) -> Tensor:

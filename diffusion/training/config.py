@@ -10,8 +10,8 @@ from typing import Any
 class TrainingConfig:
     """One run. Its length is `steps`, or `minutes` where that is not 0; the learning rate decays over the last part.
 
-    A batch has `batch` clips of `frames` frames, or as many frames in clips of `clip_frames`. `lr` is the peak for matrices under Muon (scaled to match AdamW);
-    everything else is trained by AdamW at the same rate.
+    A batch has `batch` clips of `frames` frames, or as many frames in clips of `clip_frames`. `lr` is the peak for
+    matrices under Muon (scaled to match AdamW); everything else is trained by AdamW at the same rate.
     """
 
     steps: int = 0

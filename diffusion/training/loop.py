@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -24,6 +25,7 @@ from diffusion.objectives import CleanError, low_discrepancy
 
 from .config import TrainingConfig
 from .optimizer import build_optimizers
+from .sheet import write_sheet
 
 STATE = "state.pt"
 VALIDATION_SIGMAS = (0.13, 0.47, 0.86, 0.98)
@@ -76,6 +78,12 @@ def train(
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
+    def log(record: dict[str, Any]) -> None:
+        if main:
+            with (out / "log.jsonl").open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            report(record)
+
     def checkpoint() -> None:
         if not main:
             return
@@ -91,13 +99,11 @@ def train(
         torch.save(state, partial)
         partial.replace(out / STATE)
         save(out, configuration, average.module.state_dict(), torch.bfloat16)
+        write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
+        if test_features is not None:
+            log({"step": step, "seconds": round(seconds, 1), **validate(configuration, average.module, test_features)})
 
-    def log(record: dict[str, Any]) -> None:
-        if main:
-            with (out / "log.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
-            report(record)
-
+    first_step = step
     clock, saved, losses = time.monotonic(), time.monotonic(), []
     while (progress := config.progress(step, seconds)) < 1:
         lr = config.learning_rate(step, progress)
@@ -119,6 +125,8 @@ def train(
         step += 1
         now = time.monotonic()
         seconds, clock = seconds + now - clock, now
+        if accelerator.num_processes > 1:  # one clock for all: they must agree on the rate and on when to end
+            seconds = float(broadcast(torch.tensor([seconds], device=device)))
         if step % config.log_steps == 0:
             mean = torch.stack(losses).mean().item()
             losses.clear()
@@ -139,9 +147,8 @@ def train(
                     }
                 )
             saved = clock = time.monotonic()
-    checkpoint()
-    if test_features is not None and main:
-        log({"step": step, "seconds": round(seconds, 1), **validate(configuration, average.module, test_features)})
+    if step > first_step:
+        checkpoint()
 
 
 def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:

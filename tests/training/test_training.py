@@ -91,6 +91,26 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(data: Path, tmp_p
         assert torch.equal(tensor, states[1]["network"][name]), name
 
 
+def test_two_processes_train_one_model(data: Path, tmp_path: Path) -> None:
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**TINY, "minutes": 0.02}.items()]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes=2", "--num_machines=1"]
+    command = [*launch, "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", "-m", "diffusion"]
+    result = subprocess.run(
+        [*command, "train", f"--data={data}", f"--out={tmp_path}", *options], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    logged = [record["step"] for record in records(tmp_path) if "loss" in record]
+    assert logged == list(range(5, 5 * len(logged) + 1, 5))  # one process writes the log
+    assert load(tmp_path).configuration.frames == TINY["clip_frames"]
+
+
+def test_every_save_leaves_a_sheet(data: Path, tmp_path: Path) -> None:
+    from matplotlib import image
+
+    train(TrainingConfig(steps=2, **TINY), data, tmp_path)
+    assert image.imread(tmp_path / "sheet-0000002.png").shape == (128 + 4, 2 * (32 + 4), 4)
+
+
 def test_a_finished_run_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
     config = TrainingConfig(steps=3, **TINY)
     train(config, data, tmp_path)
@@ -166,4 +186,5 @@ def test_the_command_names_what_is_missing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "diffusion", "train", "--steps=1", f"--data={tmp_path}", f"--out={tmp_path}"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode != 0
-    assert result.stderr.startswith("error: no features in") and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: no features in")
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,43 @@
+"""What the model makes at this point of its training, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from diffusion.checkpoint import Configuration
+from diffusion.denoisers import Guided
+from diffusion.networks.precision import fast_dtype
+from diffusion.samplers import DPMSolver2M
+from diffusion.theory import SeededNoise, uniform_grid
+
+GUIDANCE_SCALE = 2.0
+STEPS = 20
+
+
+def write_sheet(path: Path, configuration: Configuration, network: nn.Module) -> None:
+    """A PNG of spectrograms, one clip for each value of the longest label, the shorter ones taking turns.
+
+    The seeds are the columns' numbers, so that sheets of one run show the same clips growing.
+    """
+    from matplotlib import image
+
+    device = next(network.parameters()).device
+    count = max(len(values) for values in configuration.labels.values())
+    cond = {name: torch.arange(count, device=device) % len(values) + 1 for name, values in configuration.labels.items()}
+    bands = configuration.codec["bands"]
+    noise = SeededNoise(range(count))
+    x = noise(0, torch.empty(count, 1, bands, configuration.frames, device=device))
+    denoiser = Guided(configuration.denoiser(network), torch.full((count,), GUIDANCE_SCALE))
+    dtype = fast_dtype(device)
+    times = uniform_grid(denoiser.schedule, STEPS)
+    with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        *_, last = DPMSolver2M().steps(denoiser, x, times, cond=cond, noise=noise)
+    clips = last.x[:, 0].float().cpu().flip(1)
+    gap = torch.full((4, clips.shape[2]), float("nan"))
+    rows = [torch.cat([torch.cat([clip, gap]) for clip in column]) for column in clips.chunk(2)]
+    width = max(len(row) for row in rows)
+    page = torch.cat([nn.functional.pad(row, (0, 4, 0, width - len(row)), value=float("nan")) for row in rows], dim=1)
+    image.imsave(path, page.numpy(), cmap="inferno", vmin=-1.5, vmax=1.25)
