@@ -1,7 +1,32 @@
 """Denoisers that wrap denoisers: whatever changes a prediction is one of these."""
 
-from .clipping import Clipped
-from .guidance import Guided
-from .network import PREDICTIONS, NetworkDenoiser
+from .clipping import Clipped, DynamicallyClipped
+from .guidance import GUIDANCE_RULES, Guided, Interval, Plain, Projected, Rescaled, Rule
+from .network import PREDICTIONS, Network, NetworkDenoiser
+from .time_blind import TimeBlind
 
-__all__ = ["PREDICTIONS", "Clipped", "Guided", "NetworkDenoiser"]
+WRAPPERS: dict[str, type[Guided] | type[Interval] | type[Clipped] | type[DynamicallyClipped] | type[TimeBlind]] = {
+    "guided": Guided,
+    "guidance-interval": Interval,
+    "clipped": Clipped,
+    "dynamically-clipped": DynamicallyClipped,
+    "time-blind": TimeBlind,
+}
+"""Each class has a `title` and a `summary`, one plain sentence; the classes of `GUIDANCE_RULES` too."""
+
+__all__ = [
+    "GUIDANCE_RULES",
+    "PREDICTIONS",
+    "WRAPPERS",
+    "Clipped",
+    "DynamicallyClipped",
+    "Guided",
+    "Interval",
+    "Network",
+    "NetworkDenoiser",
+    "Plain",
+    "Projected",
+    "Rescaled",
+    "Rule",
+    "TimeBlind",
+]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from torch import Tensor
 
-from diffusion.theory import Cond, Estimate, Level, Schedule
+from diffusion.theory import Cond, Estimate, Level, LogVariance, Mix, Schedule
 from diffusion.theory.gaussian import gaussian_belief
 
 
@@ -28,11 +28,25 @@ def _from_moments(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
     return Estimate.from_x0(x_t, level, x0)
 
 
+def _eps_and_mix(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
+    """The noise, and through a sigmoid where the variance lies between its bounds (Nichol & Dhariwal 2021, eq. 15)."""
+    eps, fraction = output.chunk(2, dim=1)
+    return replace(Estimate.from_eps(x_t, level, eps), variance=Mix(fraction.sigmoid()))
+
+
+def _eps_and_log_variance(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
+    """The noise, and the logarithm of a free variance (Sohl-Dickstein et al. 2015, section 2.2)."""
+    eps, log_variance = output.chunk(2, dim=1)
+    return replace(Estimate.from_eps(x_t, level, eps), variance=LogVariance(log_variance))
+
+
 PREDICTIONS: dict[str, Callable[[Tensor, Level, Tensor], Estimate]] = {
     "x0": Estimate.from_x0,
     "eps": Estimate.from_eps,
     "v": Estimate.from_v,
     "moments": _from_moments,
+    "eps-mix": _eps_and_mix,
+    "eps-log-variance": _eps_and_log_variance,
 }
 
 

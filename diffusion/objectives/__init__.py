@@ -1,6 +1,63 @@
 """What training minimises, and at which times it looks."""
 
-from .simple import CleanError, Objective
-from .times import TIME_SAMPLERS, TimeSampler, low_discrepancy, uniform
+from .bound import Chain, PosteriorKL, SohlDicksteinBound, StepBack, VariationalBound, bin_log_probability
+from .combined import ErrorPlusKL, Hybrid, NormalisedKL
+from .curve import loss_curve
+from .score import SlicedScore
+from .simple import TARGETS, CleanError, MinSNR, Objective, SquaredError
+from .times import TIME_SAMPLER_SUMMARIES, TIME_SAMPLERS, TimeSampler, antithetic, low_discrepancy, uniform
 
-__all__ = ["TIME_SAMPLERS", "CleanError", "Objective", "TimeSampler", "low_discrepancy", "uniform"]
+OBJECTIVES: dict[
+    str,
+    SquaredError
+    | CleanError
+    | MinSNR
+    | PosteriorKL
+    | VariationalBound
+    | SohlDicksteinBound
+    | Hybrid
+    | ErrorPlusKL
+    | NormalisedKL
+    | SlicedScore,
+] = {
+    "eps": SquaredError("eps"),
+    "x0": SquaredError("x0"),
+    "v": SquaredError("v"),
+    "capped-v": CleanError(),
+    "min-snr": MinSNR(),
+    "posterior-kl": PosteriorKL(),
+    "variational-bound": VariationalBound(),
+    "sohl-dickstein": SohlDicksteinBound(),
+    "hybrid": Hybrid(),
+    "error-plus-kl": ErrorPlusKL(),
+    "normalised-kl": NormalisedKL(),
+    "denoising-score-matching": SquaredError("score"),
+    "sliced-score-matching": SlicedScore(),
+}
+"""Each with its defaults, a `title` and a `summary` of one plain sentence."""
+
+__all__ = [
+    "OBJECTIVES",
+    "TARGETS",
+    "TIME_SAMPLERS",
+    "TIME_SAMPLER_SUMMARIES",
+    "Chain",
+    "CleanError",
+    "ErrorPlusKL",
+    "Hybrid",
+    "MinSNR",
+    "NormalisedKL",
+    "Objective",
+    "PosteriorKL",
+    "SlicedScore",
+    "SohlDicksteinBound",
+    "SquaredError",
+    "StepBack",
+    "TimeSampler",
+    "VariationalBound",
+    "antithetic",
+    "bin_log_probability",
+    "loss_curve",
+    "low_discrepancy",
+    "uniform",
+]

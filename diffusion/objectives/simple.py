@@ -2,18 +2,65 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 
-from diffusion.theory import Cond, Denoiser, jump
+from diffusion.theory import Cond, Denoiser, Estimate, Level, jump
 
 
 class Objective(Protocol):
     """The loss (B,) of a denoiser that sees x0 (B, ...) noised by eps to the times t (B,); the caller reduces."""
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor: ...
+
+
+TARGETS: dict[str, Callable[[Estimate, Level], Tensor]] = {
+    "eps": lambda belief, level: belief.eps,
+    "x0": lambda belief, level: belief.x0,
+    "v": lambda belief, level: belief.v(level),
+    "score": lambda belief, level: belief.score(level),
+}
+"""What a squared error can compare, (B, ...) each."""
+
+_SUMMARIES = {
+    "eps": "How far the guessed noise is from the noise that was added. The simplified loss of DDPM.",
+    "x0": "How far the guessed clean clip is from the true one.",
+    "v": "How far the guess is from a blend of noise and clip that is hard at every noise level.",
+    "score": "Denoising score matching: how far the score is from the direction back to the clip.",
+}
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """The squared error in one of `TARGETS`, averaged over each clip.
+
+    `eps` is the simplified loss (Ho et al. 2020, eq. 14), `v` that of Salimans & Ho 2022 (section 4), `score`
+    denoising score matching (Vincent 2011, eq. 11) without a weight: near t = 0 its variance has no bound.
+    In squared errors of x0 the weights are SNR, 1, 1 + SNR (where alpha² + sigma² = 1) and SNR / sigma².
+    """
+
+    target: str = "eps"
+
+    def __post_init__(self) -> None:
+        if self.target not in TARGETS:
+            raise ValueError(f"target: got {self.target!r}, allowed {', '.join(TARGETS)}")
+
+    @property
+    def title(self) -> str:
+        return f"Squared error in {self.target}"
+
+    @property
+    def summary(self) -> str:
+        return _SUMMARIES[self.target]
+
+    def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
+        level = denoiser.schedule(t)
+        look = TARGETS[self.target]
+        belief = denoiser(jump(x0, level, eps), t, cond)
+        return mean_square(look(belief, level) - look(Estimate(x0, eps), level))
 
 
 @dataclass(frozen=True)
@@ -26,9 +73,40 @@ class CleanError:
     """
 
     cap: float = 25.0
+    title: ClassVar[str] = "Capped squared error in v"
+    summary: ClassVar[str] = "The error in v, with a limit on what the nearly clean examples count."
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         level = denoiser.schedule(t)
-        belief = denoiser(jump(x0, level, eps), t, cond)
-        weight = (1 / level.sigma**2).clamp(max=self.cap).to(x0)
-        return weight * (belief.x0 - x0).square().flatten(1).mean(1)
+        return weighted_error((1 / level.sigma**2).clamp(max=self.cap), denoiser, x0, t, eps, cond)
+
+
+@dataclass(frozen=True)
+class MinSNR:
+    """min(SNR, gamma) |x0 - belief|², averaged over each clip (Hang et al. 2023, eq. 7).
+
+    One loss for every prediction: the paper's weights for eps and v are this one in other units.
+    """
+
+    gamma: float = 5.0
+    title: ClassVar[str] = "Min-SNR"
+    summary: ClassVar[str] = "The error in the noise, with a limit on what the nearly clean examples count."
+
+    def __post_init__(self) -> None:
+        if not self.gamma > 0:
+            raise ValueError(f"gamma: got {self.gamma}, need a positive number")
+
+    def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
+        weight = denoiser.schedule(t).log_snr.exp().clamp(max=self.gamma)
+        return weighted_error(weight, denoiser, x0, t, eps, cond)
+
+
+def weighted_error(weight: Tensor, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
+    """weight (B,) times the mean square of x0 - belief over each clip (B,)."""
+    belief = denoiser(jump(x0, denoiser.schedule(t), eps), t, cond)
+    return weight.to(x0) * mean_square(belief.x0 - x0)
+
+
+def mean_square(x: Tensor) -> Tensor:
+    """The mean square over each clip (B,) of x (B, ...)."""
+    return x.square().flatten(1).mean(1)

@@ -16,6 +16,15 @@ def uniform(batch: int, generator: torch.Generator) -> Tensor:
     return 1 - torch.rand(batch, generator=generator, dtype=torch.float64)
 
 
+def antithetic(batch: int, generator: torch.Generator) -> Tensor:
+    """Pairs t and 1 - t: each is uniform, and what one makes too easy the other makes up for.
+
+    The second half of the batch mirrors the first; in an odd batch the last of the first half is alone.
+    """
+    t = uniform((batch + 1) // 2, generator).clamp(max=1 - 2**-53)
+    return torch.cat([t, 1 - t])[:batch]
+
+
 def low_discrepancy(batch: int, generator: torch.Generator) -> Tensor:
     """One uniform draw, and the others spread evenly around it (Kingma et al. 2021, appendix I.1).
 
@@ -25,4 +34,14 @@ def low_discrepancy(batch: int, generator: torch.Generator) -> Tensor:
     return 1 - (torch.rand(1, generator=generator, dtype=torch.float64) + spread) % 1
 
 
-TIME_SAMPLERS: dict[str, TimeSampler] = {"uniform": uniform, "low-discrepancy": low_discrepancy}
+TIME_SAMPLERS: dict[str, TimeSampler] = {
+    "uniform": uniform,
+    "antithetic": antithetic,
+    "low-discrepancy": low_discrepancy,
+}
+
+TIME_SAMPLER_SUMMARIES: dict[str, str] = {
+    "uniform": "Each clip at its own random time.",
+    "antithetic": "Clips in pairs at mirrored times: if one is early, the other is late.",
+    "low-discrepancy": "Every batch covers all times evenly, from a random start.",
+}
