@@ -73,12 +73,11 @@ class Schedule(ABC):
         """(d alpha / dt, d sigma / dt) at t (B,), float64; beyond the declared range those at its end."""
         first, last = self.inverse(torch.tensor(self.log_snr_range[::-1], dtype=torch.float64, device=t.device))
         t = t.double().clamp(first, last)
-
-        def coefficients(t: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            t = t.detach().requires_grad_()
             level = self.level(self.raw_log_snr(t))
-            return level.alpha, level.sigma
-
-        alpha_rate, sigma_rate = torch.func.jvp(coefficients, (t,), (torch.ones_like(t),))[1]
+            (alpha_rate,) = torch.autograd.grad(level.alpha.sum(), t, retain_graph=True)
+            (sigma_rate,) = torch.autograd.grad(level.sigma.sum(), t)
         return alpha_rate, sigma_rate
 
     @property

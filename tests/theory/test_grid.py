@@ -1,0 +1,87 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diffusion.theory import (
+    GRIDS,
+    ConstantBetas,
+    Cosine,
+    LinearBetas,
+    RectifiedFlow,
+    Shifted,
+    karras_grid,
+    log_snr_grid,
+    trailing_grid,
+    uniform_grid,
+)
+
+SCHEDULES = [Cosine(), Cosine(-3.0), LinearBetas(), ConstantBetas(), RectifiedFlow(), Shifted(LinearBetas(), 2.0)]
+
+
+@given(
+    name=st.sampled_from([*GRIDS]),
+    schedule=st.sampled_from(SCHEDULES),
+    steps=st.sampled_from([1, 2, 3, 7, 20, 66, 100]),
+)
+def test_every_grid_falls_from_one_to_zero(name, schedule, steps):
+    times = GRIDS[name](schedule, steps)
+    assert times.dtype == torch.float64
+    assert (times[0], times[-1]) == (1, 0)
+    assert bool((times.diff() < 0).all())
+    if name == "full":
+        assert len(times) == (schedule.chain_steps or 1000) + 1
+    else:
+        assert len(times) == steps + 1
+
+
+def test_the_last_look_is_never_at_the_data():
+    """A chain's log-SNR grid ends at its first knot, not at 0, where there is no noise to believe anything about."""
+    for schedule in SCHEDULES:
+        for grid in (log_snr_grid, karras_grid):
+            assert schedule(grid(schedule, 10)[-2]).sigma > 0
+    assert float(log_snr_grid(LinearBetas(), 10)[-2]) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_even_in_log_snr(schedule):
+    gaps = schedule.log_snr(log_snr_grid(schedule, 12)[:-1]).diff()
+    torch.testing.assert_close(gaps, gaps.mean().expand(11))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_karras_is_even_in_the_seventh_root(schedule):
+    level = schedule(karras_grid(schedule, 12)[:-1])
+    gaps = ((level.sigma / level.alpha) ** (1 / 7)).diff()
+    torch.testing.assert_close(gaps, gaps.mean().expand(11))
+
+
+@given(steps=st.integers(1, 100))
+def test_trailing_times_are_those_of_the_chain(steps):
+    times = trailing_grid(ConstantBetas(100), steps) * 100
+    torch.testing.assert_close(times, times.round())
+    assert bool((times.diff().abs() <= 100 / steps + 1).all())
+
+
+def test_all_steps_of_a_chain():
+    chain = LinearBetas(100)
+    for name in ("trailing", "full", "uniform"):
+        torch.testing.assert_close(GRIDS[name](chain, 100), torch.arange(100, -1, -1).double() / 100)
+
+
+def test_explained():
+    assert all(grid.summary.endswith(".") for grid in GRIDS.values())
+
+
+@pytest.mark.parametrize(
+    ("grid", "steps", "message"),
+    [
+        (uniform_grid, 0, "steps: got 0, need at least 1"),
+        (log_snr_grid, -2, "steps: got -2"),
+        (karras_grid, 0, "steps: got 0"),
+        (trailing_grid, 2000, "steps: got 2000, allowed 1 to 1000"),
+    ],
+)
+def test_errors(grid, steps, message):
+    with pytest.raises(ValueError, match=message):
+        grid(Cosine(), steps)
