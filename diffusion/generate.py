@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         duration_s=args.duration_s,
         knobs=dict(_knob(text) for text in args.knob),
     )
-    film = Film(studio.mel)
+    film = Film(studio.mel, request)
     for each in studio.generate(request):
         if isinstance(each, Clip):
             args.out.write_bytes(each.to_wav())

@@ -6,8 +6,10 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Generator, Mapping
 from dataclasses import Field, asdict, dataclass, field, fields, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -248,7 +250,7 @@ class Studio:
         if request.model not in ("", self.digest):
             raise ValueError(f"model: got {request.model!r}, but the one loaded here is {self.digest}")
 
-    def generate(self, request: Request, stop: threading.Event | None = None) -> Iterator[Preview | Clip]:
+    def generate(self, request: Request, stop: threading.Event | None = None) -> Generator[Preview | Clip]:
         """A Preview of the noise and of every step, and at last the Clip.
 
         Setting `stop` ends the run within one evaluation, and the clip is then what the model believed last (it looks
@@ -257,7 +259,7 @@ class Studio:
         self.check(request)
         return self._run(replace(request, model=self.digest), stop or threading.Event())
 
-    def _run(self, request: Request, stop: threading.Event) -> Iterator[Preview | Clip]:
+    def _run(self, request: Request, stop: threading.Event) -> Generator[Preview | Clip]:
         start = time.perf_counter()
         frames = self.mel.frames_of(request.duration_s)
         noise = SeededNoise([request.seed])
@@ -384,11 +386,13 @@ def _title(value: str) -> str:
     return value.replace("_", " ").capitalize()
 
 
+@cache
 def _version() -> str:
     try:
         return version("out-of-noise")
-    except PackageNotFoundError:
-        return "unknown"
+    except PackageNotFoundError:  # run from a checkout
+        project = tomllib.loads((CHECKPOINTS.parent / "pyproject.toml").read_text())["project"]
+        return str(project["version"])
 
 
 def _parse(text: str) -> Any:

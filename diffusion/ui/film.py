@@ -9,7 +9,7 @@ import numpy as np
 
 from diffusion.audio.mel import MelParameters
 from diffusion.picture import belief_range, data_uri, state_range
-from diffusion.studio import Clip, Preview
+from diffusion.studio import Clip, Preview, Request
 
 INTERVAL_S = 0.05  # at most twenty pictures a second
 FEWEST = 10  # pictures of a run that is over sooner
@@ -21,8 +21,9 @@ NOTES_HZ = {f"C{octave}": 440 * 2 ** (octave - 4 - 9 / 12) for octave in range(3
 class Film:
     """The pictures of one run: each a dict of data URIs `noise` and `belief` (None before the first) and numbers."""
 
-    def __init__(self, mel: MelParameters) -> None:
+    def __init__(self, mel: MelParameters, request: Request) -> None:
         self.mel = mel
+        self.request = request
         self.frames: list[dict[str, Any]] = []
         self._last_s = -INTERVAL_S
         self._stride = 1
@@ -37,6 +38,8 @@ class Film:
     def add(self, preview: Preview) -> dict[str, Any]:
         """Draw the picture of a preview and keep it; of a long run, only every second, fourth, ... is kept."""
         frame = {
+            "seed": self.request.seed,
+            "duration_s": self.request.duration_s,
             "index": preview.index,
             "total": preview.total,
             "t": preview.t,

@@ -10,6 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,47 +59,72 @@ AMBER = gr.themes.Color(
 )
 
 
+@dataclass
+class _Run:
+    """What can happen to a run from outside: its visitor stops it, or starts another."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    superseded: bool = False
+
+
 class Page:
-    """What the visitors of one page share: the studio, and how to stop each one's run."""
+    """What the visitors of one page share: the studio, and the run that each has under way."""
 
     def __init__(self, studio: Studio, welcome: Path | None = None) -> None:
         self.studio = studio
         self.options = studio.options()
-        self._stops: dict[str, threading.Event] = {}
+        self._runs: dict[str, _Run] = {}
+        self._asked: set[str] = set()  # sessions that have seen what they asked for
         self._welcome = _read_welcome(welcome) if welcome else None
 
-    def perform(self, request: Request, session: str | None) -> Iterator[dict[str, Any]]:
+    def perform(self, request: Request, session: str) -> Iterator[dict[str, Any]]:
         """The messages of one run for the score: pictures as they come, and the clip at last.
 
-        Closing the iterator, or the visitor's leaving, ends the run.
+        A visitor's next run ends the one before without a clip, and so does closing the iterator.
         """
-        run, stop, film = uuid.uuid4().hex, threading.Event(), Film(self.studio.mel)
-        if session:
-            self._stops[session] = stop
+        name, film, run = uuid.uuid4().hex, Film(self.studio.mel, request), _Run()
+        if session in self._runs:
+            self._runs[session].superseded = True
+            self._runs[session].stop.set()
+        self._runs[session] = run
         try:
-            with closing(self.studio.generate(request, stop)) as steps:  # type: ignore[type-var]
+            with closing(self.studio.generate(request, run.stop)) as steps:
                 for each in steps:
+                    if run.superseded:
+                        return
                     if isinstance(each, Clip):
                         wav = each.to_wav()
                         picture = score(each.features, self.studio.mel)
-                        yield _clip_message(run, each.settings, each.seconds, film.frames, picture, wav)
+                        yield _clip_message(name, each.settings, each.seconds, film.frames, picture, wav)
                     elif film.wants(each):
-                        yield {"kind": "frame", "run": run, **film.add(each)}
+                        yield {"kind": "frame", "run": name, **film.add(each)}
         finally:
-            stop.set()
-            if session and self._stops.get(session) is stop:
-                del self._stops[session]
+            if self._runs.get(session) is run:
+                del self._runs[session]
 
     def stop(self, http: gr.Request) -> None:
-        """End this visitor's run, if there is one."""
-        stop = self._stops.get(http.session_hash or "")
-        if stop is not None:
-            stop.set()
+        """Let this visitor's run end with what the model believes now."""
+        if http.session_hash in self._runs:
+            self._runs[http.session_hash].stop.set()
 
-    def welcome(self) -> Iterator[dict[str, Any]]:
+    def leave(self, http: gr.Request) -> None:
+        """Nobody listens any more."""
+        self._asked.discard(http.session_hash or "")
+        if http.session_hash in self._runs:
+            self._runs[http.session_hash].superseded = True
+            self._runs[http.session_hash].stop.set()
+
+    def answer(self, request: Request, session: str) -> Iterator[dict[str, Any]]:
+        """What a visitor asked for; from then on the welcome is not shown to that session."""
+        self._asked.add(session)
+        return self.perform(request, session)
+
+    def welcome(self, session: str) -> Iterator[dict[str, Any]]:
         """A clip to look at and to hear before anything was asked: the shipped one, or else one made now and kept."""
+        if session in self._asked:
+            return
         if self._welcome is None:
-            for message in self.perform(self.studio.request(seed=0), None):
+            for message in self.perform(self.studio.request(seed=0), session):
                 if message["kind"] == "clip":
                     self._welcome = message
                 yield message
@@ -110,6 +136,7 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
     """The page with its endpoints. `welcome` is a WAV file beside the film (.json) of its run."""
     page = Page(studio, welcome)
     options = page.options
+    blocks: gr.Blocks
     with gr.Blocks(
         title="Out of Noise",
         analytics_enabled=False,
@@ -127,18 +154,20 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
         )
         with gr.Row(elem_id="deck"):
             with gr.Row(elem_id="presets"):
-                presets = {title: gr.Button(title, size="sm", elem_classes="preset") for title in options["presets"]}
+                presets = {
+                    title: gr.Button(f"{title} · {preset['steps']} steps", size="sm")
+                    for title, preset in options["presets"].items()
+                }
             with gr.Row(elem_id="go"):
                 stop = gr.Button("Stop", interactive=False, elem_id="stop")
-                generate = gr.Button("Generate", variant="primary", elem_id="generate")
+                generate = gr.Button("Generate", variant="primary", interactive=False, elem_id="generate")
         with gr.Row(elem_id="rail"):
             controls, keep, dice = _controls(options)
-        with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-            knobs, groups = _knobs(options)
-        with gr.Accordion("Settings of this clip", open=False, elem_id="settings"):
-            settings = gr.JSON(
-                label="Everything that makes this clip again; also inside the WAV", elem_id="settings-json"
-            )
+        with gr.Row(elem_id="folds"):
+            with gr.Accordion("Advanced: the sampler's own knobs", open=False, elem_id="advanced"):
+                knobs, groups = _knobs(options)
+            with gr.Accordion("Settings of this clip, as JSON", open=False, elem_id="settings"):
+                settings = gr.JSON(label="All that makes this clip again; the WAV carries it too", elem_id="recipe")
         used = gr.State(-1)
 
         inputs = [controls[name] for name in ARGUMENTS]
@@ -163,7 +192,7 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
                     controls["seed"]: request.seed,
                     used: request.seed,
                 }
-                for message in page.perform(request, http.session_hash):
+                for message in page.answer(request, http.session_hash or ""):
                     if message["kind"] == "clip":
                         yield {view: message, settings: message["settings"], **idle}
                     else:
@@ -174,21 +203,25 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
                 yield {view: {"kind": "error", "text": "The model failed; its log says why. Try again."}, **idle}
                 raise
 
-        def on_load(http: gr.Request) -> Iterator[dict[Any, Any]]:
-            query = str(http.query_params or "")
-            settings_of = {key for key in ARGUMENTS if f"{key}=" in query}
-            if settings_of:
-                try:
-                    request = Request.from_query(_own_part(query))
-                    studio.check(Request.from_dict({**request.to_dict(), "model": ""}))
-                    yield {controls[name]: getattr(request, name) for name in ARGUMENTS} | {
-                        keep: True,
-                        **{knobs[request.sampler, name]: value for name, value in request.knobs.items()},
-                        **groups_for(request.sampler),
-                    }
-                except ValueError as error:
-                    yield {view: {"kind": "error", "text": f"The link cannot be followed. {_sentence(error)}"}}
-            for message in page.welcome():
+        def on_load(http: gr.Request) -> dict[Any, Any]:
+            query = _own_part(str(http.query_params or ""))
+            fresh = {controls["seed"]: draw_seed(), generate: gr.Button(interactive=True)}
+            if not query:
+                return fresh
+            try:
+                request = Request.from_query(query)
+                studio.check(replace(request, model=""))
+            except ValueError as error:
+                return fresh | {view: {"kind": "error", "text": f"The link cannot be followed. {_sentence(error)}"}}
+            own = {knobs[request.sampler, name]: value for name, value in request.knobs.items()}
+            values = {controls[name]: getattr(request, name) for name in ARGUMENTS}
+            note = {"kind": "note", "text": "The link has set everything: generate to hear its clip."}
+            if request.model not in ("", studio.digest):
+                note["text"] = "The link was made with another model, so the same settings give another clip here."
+            return fresh | values | own | {keep: True, view: note} | groups_for(request.sampler)
+
+        def on_welcome(http: gr.Request) -> Iterator[dict[Any, Any]]:
+            for message in page.welcome(http.session_hash or ""):
                 yield {view: message} | ({settings: message["settings"]} if message["kind"] == "clip" else {})
 
         def groups_for(sampler: str) -> dict[Any, Any]:
@@ -197,9 +230,16 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
                 **{group: gr.Group(visible=name == sampler) for name, group in groups.items()},
             }
 
-        loading = blocks.load(
+        blocks.load(
             on_load,
-            outputs=[view, settings, keep, *inputs, *knob_inputs, *groups.values()],
+            outputs=[view, generate, keep, *inputs, *knob_inputs, *groups.values()],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        blocks.load(
+            on_welcome,
+            outputs=[view, settings],
             show_progress="hidden",
             api_visibility="private",
             concurrency_limit=RUNS_AT_ONCE,
@@ -214,10 +254,9 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             concurrency_limit=RUNS_AT_ONCE,
             concurrency_id="model",
             trigger_mode="once",
-            cancels=[loading],
         )
         stop.click(page.stop, queue=False, show_progress="hidden", api_visibility="private")
-        blocks.unload(page.stop)
+        blocks.unload(page.leave)
         dice.click(draw_seed, outputs=controls["seed"], queue=False, show_progress="hidden", api_visibility="private")
         controls["sampler"].input(
             groups_for,
@@ -298,9 +337,7 @@ def _controls(options: dict[str, Any]) -> tuple[dict[str, Any], gr.Checkbox, gr.
     with gr.Column():
         controls["duration_s"] = slider("duration_s", "Length", options["duration_s"]["minimum"])
     with gr.Column(elem_id="seed-group"):
-        controls["seed"] = gr.Number(
-            draw_seed(), label="Seed", info=options["seed"]["help"], precision=0, elem_id="seed"
-        )
+        controls["seed"] = gr.Number(label="Seed", info=options["seed"]["help"], precision=0, elem_id="seed")
         with gr.Row(elem_id="seed-tools"):
             dice = gr.Button("Draw another", size="sm", elem_id="dice")
             keep = gr.Checkbox(False, label="Keep for the next clip", elem_id="keep", container=False)
@@ -378,9 +415,9 @@ def _endpoints(page: Page) -> None:
                 duration_s=duration_s,
                 knobs=knobs,
             )
+            clip = deque(page.studio.generate(request), maxlen=1)[0]
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        clip = deque(page.studio.generate(request), maxlen=1)[0]
         assert isinstance(clip, Clip)
         path = save_bytes_to_cache(clip.to_wav(), _file_name(clip.settings), cache_dir=audio.GRADIO_CACHE)
         return path, {**clip.settings, "seconds": round(clip.seconds, 2)}

@@ -13,6 +13,8 @@ let queue = []; // pictures still to be shown
 let drawing = false;
 let clip = null; // the last finished clip, which stays playable while the next is made
 let pending = null; // a finished clip whose film is still running
+const over = new Set(); // runs that are finished or overtaken
+let note = ""; // what the server said about the link that led here
 let asked = false; // whether the visitor asked for this run: then it may sound by itself
 
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
@@ -20,6 +22,16 @@ const minus = (text) => text.replace("-", "−");
 const say = (text) => { message.textContent = text; message.classList.remove("error"); };
 const announce = (text) => { find(".announcement").textContent = text; };
 const duration = () => (clip ? clip.settings.duration_s : 0);
+
+function axis(length) {
+  const step = length > 30 ? 5 : length > 6 ? 1 : 0.5;
+  seconds.replaceChildren(...Array.from({ length: Math.floor(length / step) + 1 }, (_, i) => {
+    const tick = document.createElement("span");
+    tick.textContent = i * step + (i ? "" : " s");
+    tick.style.left = `${(100 * i * step) / length}%`;
+    return tick;
+  }));
+}
 
 function number(name, text) { find(`[data-number="${name}"]`).textContent = text; }
 
@@ -37,6 +49,7 @@ async function show(frame) {
   number("log_snr", Number.isFinite(frame.log_snr) && frame.log_snr < 30 ? minus(frame.log_snr.toFixed(2)) : "∞");
   number("evaluations", String(frame.evaluations));
   number("seconds", `${frame.seconds.toFixed(1)} s`);
+  number("seed", String(frame.seed));
   element.style.setProperty("--progress", frame.index / frame.total);
   await Promise.all([paint("noise", frame.noise), paint("belief", frame.belief || frame.noise)]);
   panes.dataset.index = frame.index;
@@ -55,14 +68,16 @@ async function roll() {
   if (pending) finish();
 }
 
-function begin(id) {
-  run = id;
+function begin(next) {
+  if (run) over.add(run);
+  run = next.run;
   frames = [];
   queue = [];
   pending = null;
   element.classList.add("sampling");
   element.classList.remove("waiting");
   film.disabled = true;
+  if (!clip) axis(next.duration_s || next.settings.duration_s);
   say("Composing.");
 }
 
@@ -79,14 +94,13 @@ function finish() {
   paint("belief", clip.score);
   if (frames.length) paint("noise", frames[frames.length - 1].noise);
   const { seed, evaluations, stopped_at: stopped } = clip.settings;
-  number("seed", String(seed));
   number("evaluations", String(evaluations));
   number("seconds", `${clip.seconds.toFixed(1)} s`);
   panes.dataset.seed = seed;
   const text = stopped === null
     ? clip.title
     : `Stopped after step ${stopped} of ${clip.settings.steps}: this is what the model believed.`;
-  say(text);
+  say(note && !asked ? `${text} ${note}` : text);
   announce(`${text} Ready to play.`);
   load(clip, asked || playing);
   asked = false;
@@ -103,13 +117,7 @@ function load(next, sound) {
   link.disabled = play.disabled = false;
   seek.setAttribute("aria-valuemax", duration());
   find(".end").textContent = clock(duration());
-  const step = duration() > 30 ? 5 : duration() > 6 ? 1 : 0.5;
-  seconds.replaceChildren(...Array.from({ length: Math.floor(duration() / step) + 1 }, (_, i) => {
-    const tick = document.createElement("span");
-    tick.textContent = i * step + (i ? "" : " s");
-    tick.style.left = `${(100 * i * step) / duration()}%`;
-    return tick;
-  }));
+  axis(duration());
   follow();
   if (sound) audio.play().catch(() => say(`${message.textContent} Press play.`));
 }
@@ -125,18 +133,23 @@ function follow() {
 
 function receive() {
   const next = props.value;
-  if (!next) return;
+  if (!next || over.has(next.run)) return;
   if (next.kind === "frame") {
-    if (next.run !== run) begin(next.run);
+    if (next.run !== run) begin(next);
+    if (frames.some((frame) => frame.index === next.index)) return;
     frames.push(next);
     queue.push(next);
     roll();
   } else if (next.kind === "clip") {
-    if (next.run !== run) begin(next.run);
+    if (next.run !== run) begin(next);
     const last = frames.length ? frames[frames.length - 1].index : -1;
     if (!(calm.matches && last < 0)) queue.push(...next.film.filter((frame) => frame.index > last));
+    over.add(next.run);
     pending = next;
     roll();
+  } else if (next.kind === "note") {
+    note = next.text;
+    say(note);
   } else if (next.kind === "error") {
     element.classList.remove("sampling", "waiting");
     say(next.text);
