@@ -109,8 +109,8 @@ class Sampler(ABC):
 
         yield step(0, x, None)
         index, state, x0 = 0, x, None
-        for descent in _descents(times):
-            if index:
+        for number, descent in enumerate(_descents(times)):
+            if number:
                 up = transition(model.level(descent[0]), model.level(times[index]))
                 state = broadcast(up.alpha, x) * state + broadcast(up.variance.sqrt(), x) * draw(x)
                 index += 1

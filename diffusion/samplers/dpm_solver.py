@@ -65,7 +65,7 @@ class DPMSolver2MSDE(Sampler):
     """SDE-DPM-Solver++(2M) (Lu et al. 2022b, eq. 18 with two beliefs), with its noise scaled by eta.
 
     x_s = (sigma_s / sigma_t) e^(-eta h) x_t - alpha_s (e^-((1 + eta) h) - 1) D + sigma_s sqrt(1 - e^(-2 eta h)) z, D as
-    in 2M; eta 0 is 2M. Its mean is of second order, its variance of first, since fresh noise has no past.
+    in 2M; eta 0 is 2M. Mean and variance are of second order.
     """
 
     eta: float = knob(
@@ -75,7 +75,7 @@ class DPMSolver2MSDE(Sampler):
     summary: ClassVar[str] = (
         "2M with fresh noise, which washes out earlier mistakes: varied and robust from 20 steps on."
     )
-    order: ClassVar[int | None] = 1
+    order: ClassVar[int | None] = 2
 
     def updates(self, model: Model, x: Tensor, times: Tensor, draw: Draws, past: Past = ()) -> Updates:
         """`past` holds looks from before the first time, none in a whole run."""

@@ -1,0 +1,140 @@
+"""Methods that are one another in disguise, found to be so to the last bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+from diffusion.samplers import DDIM, DDPM, SAMPLERS, DPMSolver2M, DPMSolver2MSDE, Euler, NaiveSkipping
+from diffusion.samplers.multistep import drift, half_log_snr, integrate
+from diffusion.theory import (
+    Cosine,
+    Estimate,
+    LinearBetas,
+    LogVariance,
+    Mix,
+    MixtureDenoiser,
+    RectifiedFlow,
+    SeededNoise,
+    full_grid,
+    log_variances,
+    uniform_grid,
+)
+
+WEIGHTS = torch.tensor([0.3, 0.7]).double()
+MEANS = torch.tensor([[1.0, 2.0], [-1.5, 0.2]]).double()
+VARIANCES = torch.tensor([0.05, 0.4]).double()
+
+
+def mixture(schedule) -> MixtureDenoiser:
+    return MixtureDenoiser(schedule, WEIGHTS, MEANS, VARIANCES)
+
+
+def run(sampler, denoiser, times) -> torch.Tensor:
+    """All states (steps + 1, B, D)."""
+    noise = SeededNoise([1, 2, 3])
+    x = noise(0, torch.empty(3, 2, dtype=torch.float64))
+    return torch.stack([step.x for step in sampler.steps(denoiser, x, times, cond={}, noise=noise)])
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), LinearBetas(), RectifiedFlow()])
+def test_ddim_with_eta_1_is_ddpm_with_beta_tilde(schedule):
+    times = uniform_grid(schedule, 12)
+    torch.testing.assert_close(
+        run(DDIM(1.0), mixture(schedule), times), run(DDPM("beta-tilde"), mixture(schedule), times), rtol=0, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), LinearBetas(), RectifiedFlow()])
+def test_ddim_is_euler_in_the_noise_to_signal_ratio(schedule):
+    """x / alpha moves along eps by the change of sigma / alpha (Song et al. 2021a, eq. 13)."""
+    times = uniform_grid(schedule, 12)
+    denoiser, states = mixture(schedule), run(DDIM(), mixture(schedule), times)
+    for i in range(11):
+        t, s = schedule(times[i]), schedule(times[i + 1])
+        eps = denoiser(states[i], times[i].expand(3), {}).eps
+        moved = states[i] / t.alpha + (s.sigma / s.alpha - t.sigma / t.alpha) * eps
+        torch.testing.assert_close(states[i + 1], s.alpha * moved, rtol=0, atol=1e-11)
+
+
+def test_euler_on_rectified_flow_is_ddim():
+    times = uniform_grid(RectifiedFlow(), 12)[1:]  # from where log-SNR is not clipped
+    denoiser = mixture(RectifiedFlow())
+    torch.testing.assert_close(run(Euler(), denoiser, times), run(DDIM(), denoiser, times), rtol=0, atol=1e-12)
+
+
+def test_2m_sde_without_noise_is_2m():
+    times = uniform_grid(Cosine(), 12)
+    denoiser = mixture(Cosine())
+    torch.testing.assert_close(
+        run(DPMSolver2MSDE(0.0), denoiser, times), run(DPMSolver2M(), denoiser, times), rtol=0, atol=1e-12
+    )
+
+
+def test_all_first_steps_without_a_past_are_ddim():
+    times = uniform_grid(Cosine(), 8)
+    denoiser = mixture(Cosine())
+    first = run(DDIM(), denoiser, times)[1]
+    for name in ("dpmpp-2m", "dpmpp-3m", "unipc"):
+        torch.testing.assert_close(run(SAMPLERS[name], denoiser, times)[1], first, rtol=0, atol=1e-12)
+
+
+def test_naive_skipping_without_skipping_is_ddpm():
+    chain = LinearBetas(50)
+    times = full_grid(chain, 50)
+    torch.testing.assert_close(
+        run(NaiveSkipping(), mixture(chain), times), run(DDPM(), mixture(chain), times), rtol=0, atol=1e-10
+    )
+
+
+@dataclass(frozen=True)
+class WithVariance:
+    """A denoiser that has learned a variance."""
+
+    inner: MixtureDenoiser
+    fraction: float | None
+
+    @property
+    def schedule(self):
+        return self.inner.schedule
+
+    def __call__(self, x_t, t, cond) -> Estimate:
+        belief = self.inner(x_t, t, cond)
+        if self.fraction is not None:
+            return replace(belief, variance=Mix(torch.full_like(x_t, self.fraction)))
+        _, high = log_variances(self.schedule, t, t - 0.1)
+        return replace(belief, variance=LogVariance(high[:, None].expand(x_t.shape)))
+
+
+@pytest.mark.parametrize(("fraction", "same"), [(0.0, "beta-tilde"), (1.0, "beta"), (None, "beta")])
+def test_learned_variance_meets_its_bounds(fraction, same):
+    times = uniform_grid(Cosine(), 10)
+    learned = run(DDPM("learned"), WithVariance(mixture(Cosine()), fraction), times)
+    torch.testing.assert_close(learned, run(DDPM(same), mixture(Cosine()), times), rtol=0, atol=1e-10)
+
+
+def test_learned_variance_needs_a_denoiser_that_learned_one():
+    with pytest.raises(ValueError, match=r"variance: got 'learned', .*; allowed beta, beta-tilde"):
+        run(DDPM("learned"), mixture(Cosine()), uniform_grid(Cosine(), 4))
+
+
+@pytest.mark.parametrize("degree", [0, 1, 2])
+def test_integration_is_exact_for_polynomials(degree):
+    """Against a fine sum of e^(lambda - lambda_s) x0(lambda), x0 a polynomial in lambda."""
+    t, s = (Cosine()(torch.tensor(each, dtype=torch.float64)) for each in (0.6, 0.45))
+    x = torch.tensor([[0.3, -1.2]], dtype=torch.float64)
+
+    def x0(at):
+        return (torch.tensor([[1.0, -2.0]]).double() * at + 0.3) ** degree
+
+    start, end = half_log_snr(t), half_log_snr(s)
+    looks = tuple((start - gap, x0(start - gap)) for gap in (0.9, 0.4, 0.0)[2 - degree :])
+    edges = torch.linspace(float(start), float(end), 20_001, dtype=torch.float64)
+    centres = (edges[1:] + edges[:-1]) / 2
+    values = torch.stack([x0(each)[0] for each in centres]) * torch.exp(centres - end)[:, None]
+    expected = s.sigma / t.sigma * x + s.alpha * values.sum(0) * (edges[1] - edges[0])
+    torch.testing.assert_close(integrate(x, t, s, looks), expected, rtol=1e-8, atol=1e-8)
+    if degree == 0:
+        torch.testing.assert_close(drift(x, x0(start), t, s), expected, rtol=1e-8, atol=1e-8)
