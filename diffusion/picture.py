@@ -22,8 +22,8 @@ def colours() -> np.ndarray:
 
 
 def belief_range(mel: MelParameters) -> tuple[float, float]:
-    """Features from black to the brightest colour: the 90 dB below full scale that one can hear something of."""
-    decibels = np.array([-90.0, -5.0]) + 20 * np.log10(np.exp(mel.ceiling))
+    """Features from black to the brightest colour: from 80 to 5 dB below full scale."""
+    decibels = np.array([-80.0, -5.0]) + 20 * np.log10(np.exp(mel.ceiling))
     low, high = (decibels * np.log(10) / 20 - mel.mean) / mel.scale
     return float(low), float(high)
 

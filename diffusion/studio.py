@@ -120,7 +120,8 @@ class Request:
     def to_query(self) -> str:
         """A URL query, knobs beside the rest."""
         values = self.to_dict()
-        return urlencode({**values, **values.pop("knobs"), "model": self.model})
+        knobs = values.pop("knobs")
+        return urlencode({**values, **knobs})
 
     @classmethod
     def from_query(cls, query: str) -> Request:

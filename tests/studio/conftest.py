@@ -1,0 +1,14 @@
+"""A studio that evaluates in milliseconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from diffusion.studio import Studio
+
+
+@pytest.fixture(scope="session")
+def studio(small_checkpoint: Path) -> Studio:
+    return Studio(small_checkpoint, "cpu")

@@ -1,0 +1,83 @@
+"""The command line makes the page's clip, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from diffusion.audio.wav import read_settings
+from diffusion.studio import Clip, Studio
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def generate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "diffusion", "generate", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_the_command_writes_the_clip_of_the_studio(studio: Studio, small_checkpoint: Path, tmp_path: Path) -> None:
+    out, film = tmp_path / "clip.wav", tmp_path / "clip.json"
+    arguments = [
+        "--style",
+        "fiddle",
+        "--ensemble",
+        "flute",
+        "--sampler",
+        "ddim",
+        "--steps",
+        "3",
+        "--guidance-scale",
+        "2.5",
+        "--seed",
+        "7",
+    ]
+    arguments += ["--duration-s", "2.56", "--knob", "eta=0.25", "--device", "cpu"]
+    result = generate(*arguments, "--out", out, "--film", film, "--checkpoint", small_checkpoint)
+    assert result.returncode == 0, result.stderr
+    assert "step 3/3" in result.stderr
+    assert json.loads(result.stdout)["seed"] == 7
+    settings = read_settings(out)
+    request = studio.request(
+        style="fiddle",
+        ensemble="flute",
+        sampler="ddim",
+        steps=3,
+        guidance_scale=2.5,
+        seed=7,
+        duration_s=2.56,
+        knobs={"eta": 0.25},
+    )
+    assert settings["knobs"] == {"eta": 0.25}
+    *_, clip = studio.generate(request)
+    assert isinstance(clip, Clip)
+    assert out.read_bytes() == clip.to_wav()
+    story = json.loads(film.read_text())
+    assert [frame["index"] for frame in story["film"]] == [0, 1, 2, 3]
+    assert story["score"].startswith("data:image/")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--steps", "0"], "steps: got 0"),
+        (["--style", "jazz"], "style: got 'jazz', allowed any, chorale, fiddle"),
+        (["--knob", "eta"], "NAME=VALUE"),
+        (["--out", "/nowhere/at/all.wav"], "out: got"),
+        (["--checkpoint", "/nowhere"], "config.json"),
+    ],
+    ids=lambda each: str(each),
+)
+def test_an_error_is_one_line_and_a_status(
+    small_checkpoint: Path, tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    out = tmp_path / "clip.wav"
+    result = generate("--checkpoint", small_checkpoint, "--out", out, "--duration-s", "2.56", *arguments)
+    assert result.returncode != 0
+    assert words in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not out.exists()

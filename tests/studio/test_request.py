@@ -1,0 +1,129 @@
+"""Requests refuse what does not exist, in words, and survive JSON and links."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from diffusion.samplers import SAMPLERS
+from diffusion.studio import RANGES, Request, Studio
+
+BASE: dict[str, Any] = {"style": "chorale", "ensemble": "piano", "seed": 1}
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> Request:
+    sampler = draw(st.sampled_from(list(SAMPLERS)))
+    knobs: dict[str, Any] = {}
+    for each in fields(SAMPLERS[sampler]):
+        if each.metadata["choices"]:
+            knobs[each.name] = draw(st.sampled_from(each.metadata["choices"]))
+        elif each.metadata["range"]:
+            whole = isinstance(each.default, int)
+            knobs[each.name] = draw((st.integers if whole else st.floats)(*each.metadata["range"]))
+    return Request(
+        style=draw(st.sampled_from(["any", "chorale", "fiddle"])),
+        ensemble=draw(st.sampled_from(["any", "piano", "music_box"])),
+        seed=draw(st.integers(*RANGES["seed"])),
+        sampler=sampler,
+        steps=draw(st.integers(*RANGES["steps"])),
+        guidance_scale=draw(st.floats(*RANGES["guidance_scale"])),
+        duration_s=draw(st.floats(*RANGES["duration_s"])),
+        knobs=knobs,
+        model=draw(st.sampled_from(["", "0123456789ab", "123456789012", "1e10"])),
+    )
+
+
+@given(requests())
+def test_json_and_links_give_the_same_request_back(request: Request) -> None:
+    assert Request.from_dict(json.loads(json.dumps(request.to_dict()))) == request
+    assert Request.from_query(request.to_query()) == request
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"steps": 0}, ["steps", "0", "1 to 1000"]),
+        ({"steps": 1001}, ["steps", "1001", "1 to 1000"]),
+        ({"steps": 2.5}, ["steps", "2.5", "whole"]),
+        ({"steps": "many"}, ["steps", "'many'", "1 to 1000"]),
+        ({"steps": True}, ["steps", "True"]),
+        ({"guidance_scale": 0.9}, ["guidance_scale", "0.9", "1.0 to 15.0"]),
+        ({"guidance_scale": math.nan}, ["guidance_scale", "nan", "1.0 to 15.0"]),
+        ({"guidance_scale": math.inf}, ["guidance_scale", "inf"]),
+        ({"seed": -1}, ["seed", "-1", "0 to 4294967295"]),
+        ({"seed": 2**32}, ["seed", "4294967296", "0 to 4294967295"]),
+        ({"duration_s": 41.0}, ["duration_s", "41.0", "2.56 to 40.96"]),
+        ({"sampler": "magic"}, ["sampler", "'magic'", "ddim", "dpmpp-2m"]),
+        ({"sampler": ["ddim"]}, ["sampler", "ddim"]),
+        ({"sampler": "ddim", "knobs": {"eta": 2}}, ["eta", "2", "0 to 1"]),
+        ({"sampler": "ddim", "knobs": {"eta": "high"}}, ["eta", "'high'", "0 to 1"]),
+        ({"sampler": "ddpm", "knobs": {"variance": "large"}}, ["variance", "'large'", "beta-tilde"]),
+        ({"sampler": "ddim", "knobs": {"variance": "beta"}}, ["variance", "ddim", "eta"]),
+        ({"knobs": [1]}, ["knobs", "[1]"]),
+        ({"style": 3}, ["style", "3"]),
+    ],
+)
+def test_an_error_names_the_argument_the_value_and_what_is_allowed(wrong: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(ValueError, match=words[0]) as error:
+        Request(**{**BASE, **wrong})
+    assert all(word in str(error.value) for word in words)
+
+
+def test_settings_of_another_kind_are_refused() -> None:
+    with pytest.raises(ValueError, match="tempo"):
+        Request.from_dict({**BASE, "tempo": 120})
+    with pytest.raises(ValueError, match="seed"):
+        Request.from_dict({"style": "any", "ensemble": "any"})
+    with pytest.raises(ValueError, match="zeta"):
+        Request.from_query("style=any&ensemble=any&seed=1&zeta=2")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"style": "jazz"}, ["style", "'jazz'", "any, chorale, fiddle"]),
+        ({"ensemble": "kazoo"}, ["ensemble", "'kazoo'", "any, piano, music_box, flute"]),
+        ({"duration_s": 3.3}, ["duration_s", "3.3", "0.064"]),
+        ({"model": "ffffffffffff"}, ["model", "ffffffffffff"]),
+    ],
+)
+def test_the_studio_refuses_what_its_model_does_not_know(
+    studio: Studio, wrong: dict[str, Any], words: list[str]
+) -> None:
+    with pytest.raises(ValueError, match=words[0]) as error:
+        studio.generate(Request(**{**BASE, **wrong}))
+    assert all(word in str(error.value) for word in words)
+
+
+def test_knobs_are_completed_and_numbers_take_their_type() -> None:
+    request = Request(**BASE, sampler="ddim", steps=7.0, guidance_scale=2)  # type: ignore[arg-type]
+    assert request.knobs == {"eta": 0.0}
+    assert isinstance(request.steps, int)
+    assert isinstance(request.guidance_scale, float)
+
+
+def test_what_is_missing_takes_its_default_and_a_seed_is_drawn(studio: Studio) -> None:
+    first, second = studio.request(steps=3), studio.request(steps=3, seed=-1, style=None)
+    assert first.seed != second.seed
+    assert first.style == studio.options()["style"]["default"]
+    assert studio.request(seed=12).seed == 12
+    assert first.model == studio.digest
+
+
+def test_options_describe_every_argument_in_json(studio: Studio) -> None:
+    options = json.loads(json.dumps(studio.options()))
+    for name in ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s"):
+        assert options[name]["help"].endswith(".")
+    assert options["style"]["choices"] == ["any", "chorale", "fiddle"]
+    assert (options["steps"]["minimum"], options["steps"]["maximum"]) == (1, 1000)
+    assert set(options["knobs"]) == set(options["sampler"]["choices"]) == set(SAMPLERS)
+    assert options["knobs"]["ddim"]["eta"]["range"] == [0, 1]
+    for preset in options["presets"].values():
+        studio.check(studio.request(**preset))
