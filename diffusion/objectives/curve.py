@@ -17,4 +17,5 @@ def loss_curve(objective: Objective, denoiser: Denoiser, x0: Tensor, eps: Tensor
     Every time sees the same clips and the same noise, so that the curve is smooth and two curves compare. At the
     times i / T of a chain, that of `PosteriorKL` shows which steps the bound is made of.
     """
+    times = times.to(x0.device)
     return torch.stack([objective(denoiser, x0, t.expand(len(x0)), eps, cond).mean() for t in times])

@@ -104,6 +104,9 @@ class Exact:
     denoiser: Denoiser
     expectation: Expectation
 
+    def hermite(self, nodes: int) -> tuple[Tensor, Tensor]:
+        return hermite(nodes)
+
 
 MEAN, VARIANCE = torch.tensor([0.3], dtype=torch.float64), torch.tensor([0.2], dtype=torch.float64)
 SCHEDULE = LinearBetas(steps=STEPS, first=1e-3, last=0.2)
