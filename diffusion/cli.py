@@ -7,12 +7,14 @@ import sys
 
 from diffusion import generate
 from diffusion.data import command as data
+from diffusion.evaluation import command as evaluation
 from diffusion.training import command as training
 
 COMMANDS = {
     "generate": (generate, "compose a clip"),
     "data": (data, "turn scores into labelled features"),
     "train": (training, "train a denoiser on features"),
+    "evaluate": (evaluation, "judge a checkpoint's clips beside real ones and controls"),
 }
 
 

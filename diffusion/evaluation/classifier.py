@@ -1,0 +1,355 @@
+"""A small listener: which style and which ensemble is this, and is it music at all?
+
+It is trained on the `ear` split alone: other pieces and another sound font than the generator ever sees.
+Besides the styles it knows one more answer, "none": clips whose frames are shuffled and clips of one held chord, both
+made from music of the ear split. Without it, a listener may name the style from timbre and register alone, and a
+generator of a single chord would pass. So a clip counts for its style only if it is heard as that style and as music.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diffusion.audio.codec import LogMelCodec
+from diffusion.audio.griffin_lim import GriffinLim
+from diffusion.audio.loudness import finish
+from diffusion.audio.mel import MelParameters
+from diffusion.data.dataset import Features
+from diffusion.evaluation.augmentation import augment
+from diffusion.evaluation.controls import hold_chord, shuffle_frames
+from diffusion.networks.precision import fast_dtype
+
+NONE = "none"
+WEIGHTS, CONFIG = "classifier.safetensors", "classifier.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class EarConfig:
+    """What an ear knows and hears: the names of its answers, the features' settings, the frames of a clip."""
+
+    styles: tuple[str, ...]
+    ensembles: tuple[str, ...]
+    frames: int
+    mel: MelParameters
+    width: int = 24
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The answers of the style head."""
+        return (*self.styles, NONE)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Of B clips: log-probabilities of styles (B, S + 1), "none" last, and of ensembles (B, E); embedding (B, D)."""
+
+    style: Tensor
+    ensemble: Tensor
+    embedding: Tensor
+
+
+class Ear(nn.Module):
+    """Features (B, 1, bands, frames) -> Judgement. Convolutions over frequency and time, then over time alone.
+
+    A second input channel is the clip less each band's mean over time: what changes, whatever the timbre.
+    """
+
+    def __init__(self, config: EarConfig) -> None:
+        super().__init__()
+        self.config = config
+        w = config.width
+        self.front = nn.Sequential(
+            _convolution(2, w, (5, 7), (2, 4)),
+            _convolution(w, 2 * w, (3, 3), (2, 2)),
+            _convolution(2 * w, 4 * w, (3, 3), (2, 2)),
+            _convolution(4 * w, 4 * w, (3, 3), (1, 1)),
+            _convolution(4 * w, 4 * w, (3, 3), (2, 1)),
+        )
+        self.over_bands = nn.Sequential(
+            nn.Conv2d(4 * w, 6 * w, (config.mel.bands // 16, 1), bias=False), nn.BatchNorm2d(6 * w), nn.ReLU()
+        )
+        self.over_time = nn.Sequential(
+            nn.Conv1d(6 * w, 6 * w, 5, padding=2, bias=False), nn.BatchNorm1d(6 * w), nn.ReLU()
+        )
+        self.embed = nn.Sequential(nn.Linear(24 * w, 128), nn.ReLU())
+        self.dropout = nn.Dropout(0.3)
+        self.style = nn.Linear(128, len(config.answers))
+        self.ensemble = nn.Linear(128, len(config.ensembles))
+
+    def forward(self, features: Tensor) -> Judgement:
+        bands = self.config.mel.bands
+        if features.ndim != 4 or features.shape[1:3] != (1, bands):
+            raise ValueError(f"features: got shape {tuple(features.shape)}, need (B, 1, {bands}, frames)")
+        x = torch.cat([features, features - features.mean(-1, keepdim=True)], 1)
+        h = self.over_bands(self.front(x.contiguous(memory_format=torch.channels_last))).squeeze(2)
+        h = torch.cat([h, self.over_time(h)], 1).float()
+        embedding = self.embed(torch.cat([h.mean(-1), h.std(-1)], 1)).float()
+        seen = self.dropout(embedding)
+        return Judgement(
+            self.style(seen).float().log_softmax(-1), self.ensemble(seen).float().log_softmax(-1), embedding
+        )
+
+    @torch.no_grad()
+    def judge(self, features: Tensor, batch: int = 16) -> Judgement:
+        """The judgement of features (B, 1, bands, frames), in float32, `batch` clips at a time."""
+        self.eval()
+        parts = [self(rows) for rows in features.split(batch)]
+        return Judgement(
+            torch.cat([p.style for p in parts]),
+            torch.cat([p.ensemble for p in parts]),
+            torch.cat([p.embedding for p in parts]),
+        )
+
+
+def _convolution(channels: int, out: int, size: tuple[int, int], stride: tuple[int, int]) -> nn.Module:
+    padding = (size[0] // 2, size[1] // 2)
+    return nn.Sequential(nn.Conv2d(channels, out, size, stride, padding, bias=False), nn.BatchNorm2d(out), nn.ReLU())
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Performances of some families of a split, drawn evenly over style x ensemble.
+
+    `rows` maps (style, ensemble), counted from 1, to performances of at least `frames` frames.
+    """
+
+    features: Features
+    rows: dict[tuple[int, int], list[int]]
+    frames: int
+
+    def draw(self, rng: np.random.Generator, key: tuple[int, int] | None = None) -> tuple[Tensor, tuple[int, int]]:
+        """A crop (1, bands, frames) and its labels (style, ensemble) from 1; `key` asks for those labels."""
+        keys = sorted(self.rows)
+        key = keys[int(rng.integers(len(keys)))] if key is None else key
+        clip = self.features.performance(self.rows[key][int(rng.integers(len(self.rows[key])))])
+        start = int(rng.integers(clip.shape[-1] - self.frames + 1))
+        return clip[..., start : start + self.frames], key
+
+
+def hold_back(features: Features, frames: int, fraction: float, seed: int) -> tuple[TrainingSet, TrainingSet]:
+    """Two sets without a family in common: the larger to learn from, the smaller to stop by.
+
+    ValueError if a style has fewer than two families, or a label pair no performance of `frames` frames.
+    """
+    c = features.columns
+    held: set[int] = set()
+    for style in np.unique(c["style"]):
+        families = np.unique(c["family"][c["style"] == style])
+        if len(families) < 2:
+            raise ValueError(f"features: style {style} of split {features.split!r} needs two families at least")
+        count = max(1, round(fraction * len(families)))
+        held |= set(np.random.default_rng((seed, int(style))).permutation(families)[:count].tolist())
+    sets = []
+    for inside in (False, True):
+        rows: dict[tuple[int, int], list[int]] = {}
+        for i in range(len(features)):
+            if (int(c["family"][i]) in held) == inside and int(c["frames"][i]) >= frames:
+                rows.setdefault((int(c["style"][i]), int(c["ensemble"][i])), []).append(i)
+        sets.append(TrainingSet(features, rows, frames))
+    missing = {(int(s), int(e)) for s in np.unique(c["style"]) for e in np.unique(c["ensemble"])} - sets[0].rows.keys()
+    if missing:
+        raise ValueError(f"features: split {features.split!r} lacks {frames} frames of the label pairs {missing}")
+    return sets[0], sets[1]
+
+
+@dataclass(frozen=True)
+class EarTraining:
+    """How an ear is trained. `round_trips` clips are decoded and encoded again once; a quarter of each batch is theirs.
+
+    `controls` is the fraction of clips that are none of the styles.
+    """
+
+    steps: int = 600
+    batch: int = 32
+    lr: float = 3e-3
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    controls: float = 0.15
+    held_back: float = 0.12
+    round_trips: int = 96
+    iterations: int = 6  # of Griffin-Lim: fewer than anyone listens to, so the artefacts are on the safe side
+    check_steps: int = 50
+    seed: int = 0
+
+
+def as_heard(features: Tensor, codec: LogMelCodec, batch: int = 8) -> Tensor:
+    """Features (B, 1, bands, F) of the clips that one hears: decoded, finished, encoded again."""
+    parts = [
+        codec.encode(finish(codec.decode(rows), codec.mel.sample_rate_hz)).clamp(*codec.bounds)
+        for rows in features.float().split(batch)
+    ]
+    return torch.cat(parts)
+
+
+def spoil(clip: Tensor, rng: np.random.Generator) -> Tensor:
+    """A control of random kind and grain made from clip (1, bands, F)."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    grain = int(2 ** rng.uniform(0, 3.6))
+    return (shuffle_frames if rng.random() < 0.5 else hold_chord)(clip, generator, grain)
+
+
+_Item = tuple[Tensor, tuple[int, int], bool]
+"""A clip (1, bands, F), its labels from 1, and whether it was spoilt."""
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Clips (B, 1, bands, frames), style answers (B,) and ensembles (B,) from 0; ensemble -1 where none is asked."""
+
+    clips: Tensor
+    style: Tensor
+    ensemble: Tensor
+
+
+def _examples(items: list[_Item], none: int) -> _Examples:
+    return _Examples(
+        torch.stack([clip for clip, _, _ in items]),
+        torch.tensor([none if spoilt else key[0] - 1 for _, key, spoilt in items]),
+        torch.tensor([-1 if spoilt else key[1] - 1 for _, key, spoilt in items]),
+    )
+
+
+def _loss(judgement: Judgement, examples: _Examples, smoothing: float) -> Tensor:
+    def cross_entropy(log_p: Tensor, target: Tensor) -> Tensor:
+        summed = F.nll_loss(log_p, target, ignore_index=-1, reduction="sum")
+        return summed / (target >= 0).sum().clamp(min=1) * (1 - smoothing) - log_p.mean() * smoothing
+
+    return cross_entropy(judgement.style, examples.style) + cross_entropy(judgement.ensemble, examples.ensemble)
+
+
+def _items(data: TrainingSet, count: int, controls: float, rng: np.random.Generator) -> list[_Item]:
+    keys = sorted(data.rows)
+    items: list[_Item] = []
+    for i in range(count):
+        clip, key = data.draw(rng, keys[i % len(keys)])
+        spoilt = bool(rng.random() < controls)
+        items.append((spoil(clip, rng) if spoilt else clip, key, spoilt))
+    return items
+
+
+def train_ear(
+    features: Features,
+    *,
+    frames: int = 640,
+    width: int = 24,
+    training: EarTraining | None = None,
+    progress: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
+) -> tuple[Ear, dict[str, Any]]:
+    """Train an ear on a split; returns the weights that were best on families held back, and what was measured.
+
+    The same features and seed give the same ear on one machine.
+    """
+    training = training or EarTraining()
+    settings = features.settings
+    mel = MelParameters(**settings["codec"])
+    config = EarConfig(tuple(settings["styles"]), tuple(settings["ensembles"]), frames, mel, width)
+    none = len(config.styles)
+    learn, stop = hold_back(features, frames, training.held_back, training.seed)
+    codec = LogMelCodec(mel, GriffinLim(training.iterations, mel=mel))
+
+    def heard(items: list[_Item]) -> list[_Item]:
+        if not items:
+            return []
+        clips = as_heard(torch.stack([clip for clip, _, _ in items]), codec)
+        return [(clip, key, spoilt) for clip, (_, key, spoilt) in zip(clips, items, strict=True)]
+
+    bank_rng = np.random.default_rng((training.seed, 1))
+    bank = heard(_items(learn, training.round_trips, training.controls, bank_rng))
+    check_items = _items(stop, 96, training.controls, bank_rng)
+    check = _examples(check_items[:64] + heard(check_items[64:]), none)
+
+    torch.manual_seed(training.seed)
+    ear = Ear(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(ear.parameters(), lr=training.lr, weight_decay=training.weight_decay)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, training.lr, total_steps=training.steps, pct_start=0.15)
+    dtype = fast_dtype(torch.device("cpu"))
+    best, best_loss, history = {}, float("inf"), []
+    for step in progress(range(training.steps)):
+        rng = np.random.default_rng((training.seed, 2, step))
+        items = []
+        for _ in range(training.batch):
+            if bank and rng.random() < 0.25:
+                clip, key, spoilt = bank[int(rng.integers(len(bank)))]
+            else:
+                clip, key = learn.draw(rng)
+                spoilt = bool(rng.random() < training.controls)
+                clip = spoil(clip, rng) if spoilt else clip
+            items.append((augment(clip, frames, rng, mel), key, spoilt))
+        examples = _examples(items, none)
+        ear.train()
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            judgement = ear(examples.clips)
+        loss = _loss(judgement, examples, training.label_smoothing)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        scheduler.step()
+        if (step + 1) % training.check_steps == 0 or step + 1 == training.steps:
+            judgement = ear.judge(check.clips)
+            check_loss = _loss(judgement, check, 0.0).item()
+            music = check.ensemble >= 0
+            record = {
+                "step": step + 1,
+                "loss": round(loss.item(), 4),
+                "held_back_loss": round(check_loss, 4),
+                "style": round((judgement.style.argmax(1) == check.style)[music].double().mean().item(), 4),
+                "ensemble": round((judgement.ensemble.argmax(1) == check.ensemble)[music].double().mean().item(), 4),
+                "refused": round((judgement.style.argmax(1) == check.style)[~music].double().mean().item(), 4),
+            }
+            history.append(record)
+            if check_loss < best_loss:
+                best_loss = check_loss
+                best = {name: value.clone() for name, value in ear.state_dict().items()}
+    ear.load_state_dict(best)
+    return ear.eval(), {"training": asdict(training), "split": features.split, "history": history}
+
+
+def save_ear(folder: Path, ear: Ear, record: dict[str, Any]) -> None:
+    """Write weights (half precision) and, in JSON, everything else; each file whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: (value.half() if value.is_floating_point() else value).contiguous()
+        for name, value in ear.state_dict().items()
+    }
+    partial = folder / f".{WEIGHTS}"
+    save_file(tensors, partial)
+    partial.replace(folder / WEIGHTS)
+    partial = folder / f".{CONFIG}"
+    partial.write_text(json.dumps({"format": FORMAT, "ear": asdict(ear.config), "record": record}, indent=1) + "\n")
+    partial.replace(folder / CONFIG)
+
+
+def load_ear(folder: Path) -> Ear:
+    """Read an ear; FileNotFoundError if a file is missing, ValueError if one is damaged or not ours."""
+    folder = Path(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"classifier: {folder} has no file {name}; python -m diffusion evaluate --train-classifier {folder}"
+            )
+    try:
+        stored = json.loads((folder / CONFIG).read_text())
+        if stored["format"] != FORMAT:
+            raise ValueError(f"format: got {stored['format']!r}, this version reads {FORMAT}")
+        s = stored["ear"]
+        config = EarConfig(
+            tuple(s["styles"]), tuple(s["ensembles"]), s["frames"], MelParameters(**s["mel"]), s["width"]
+        )
+        ear = Ear(config)
+        weights = load_file(folder / WEIGHTS)
+        ear.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in weights.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"classifier: {folder} is damaged or not one of ours ({error})") from error
+    return ear.to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,34 @@
+"""Clips that keep the timbre, the register and the harmony of music and are none: what a judge of style must refuse."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def shuffle_frames(clip: Tensor, generator: torch.Generator, block_frames: int = 1) -> Tensor:
+    """The frames of clip (..., bands, frames) in random order, in blocks of `block_frames`; every statistic of single
+    frames is kept exactly, all rhythm and voice leading is lost.
+    """
+    frames = clip.shape[-1]
+    if not 1 <= block_frames < frames:
+        raise ValueError(f"block_frames: got {block_frames}, allowed 1 to {frames - 1}")
+    starts = torch.arange(0, frames, block_frames)
+    order = torch.randperm(len(starts), generator=generator)
+    index = (starts[order][:, None] + torch.arange(block_frames)).flatten()
+    return clip[..., index[index < frames]]
+
+
+def hold_chord(clip: Tensor, generator: torch.Generator, chord_frames: int = 4) -> Tensor:
+    """`chord_frames` successive frames of clip (..., bands, frames), repeated forwards and backwards to its length.
+
+    Back and forth, so that no jump sounds like an onset. The frames are drawn among the louder half: a chord, no rest.
+    """
+    frames = clip.shape[-1]
+    if not 1 <= chord_frames <= frames:
+        raise ValueError(f"chord_frames: got {chord_frames}, allowed 1 to {frames}")
+    level = clip.reshape(-1, frames).mean(0).unfold(0, chord_frames, 1).mean(-1)
+    loud = (level >= level.median()).nonzero()[:, 0]
+    start = int(loud[torch.randint(len(loud), (), generator=generator)])
+    phase = torch.arange(frames) % max(1, 2 * chord_frames - 2)
+    return clip[..., start + torch.minimum(phase, (2 * chord_frames - 2 - phase).abs())]
