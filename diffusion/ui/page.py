@@ -212,7 +212,7 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
                 request = Request.from_query(query)
                 studio.check(replace(request, model=""))
             except ValueError as error:
-                return fresh | {view: {"kind": "error", "text": f"The link cannot be followed. {_sentence(error)}"}}
+                return fresh | {view: {"kind": "note", "text": f"The link cannot be followed. {_sentence(error)}"}}
             own = {knobs[request.sampler, name]: value for name, value in request.knobs.items()}
             values = {controls[name]: getattr(request, name) for name in ARGUMENTS}
             note = {"kind": "note", "text": "The link has set everything: generate to hear its clip."}

@@ -1,0 +1,105 @@
+"""A real server in its own process and a real browser."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from diffusion.studio import CHECKPOINTS, Studio, find_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_S = 60
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run "
+    "--disable-component-update --disable-sync"
+)
+
+
+@pytest.fixture(scope="session")
+def model(small_checkpoint: Path) -> Path:
+    """The shipped checkpoint, or the small one where none ships."""
+    return find_checkpoint() if any(CHECKPOINTS.glob("*/config.json")) else small_checkpoint
+
+
+@pytest.fixture(scope="session")
+def studio(model: Path) -> Studio:
+    return Studio(model, "cpu")
+
+
+@pytest.fixture(scope="session")
+def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running page."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--checkpoint", model, "--device", "cpu", "--port", str(port)],
+            cwd=ROOT,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(10 * PATIENCE_S):
+            assert process.poll() is None, log.read_text()
+            try:
+                urllib.request.urlopen(address, timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            pytest.fail(f"the server did not start: {log.read_text()}")
+        yield address
+        assert "Traceback" not in log.read_text(), log.read_text()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, server: str) -> Iterator[Callable]:
+    """Open the page as a new visitor and wait until it can be used and played; no request may leave the machine."""
+    contexts, abroad, errors = [], [], []
+
+    def open_page(query: str = "", width: int = 1440, height: int = 900, **options):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, reduced_motion="reduce", accept_downloads=True, **options
+        )
+        context.set_default_timeout(1000 * PATIENCE_S)
+        contexts.append(context)
+        page = context.new_page()
+        local = (server, "data:", "blob:")
+        page.on("request", lambda request: abroad.append(request.url) if not request.url.startswith(local) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{server}/{query}")
+        page.wait_for_selector("#generate:not([disabled])")
+        page.wait_for_selector(".play:not([disabled])")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not abroad
+    assert not errors

@@ -1,0 +1,78 @@
+"""What scripts may rely on: /generate and /options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+
+from diffusion.audio.wav import read_settings
+from diffusion.samplers import SAMPLERS
+from diffusion.studio import Clip, Request, Studio
+
+
+@pytest.fixture(scope="module")
+def client(server: str) -> Client:
+    return Client(server, verbose=False)
+
+
+def test_options_are_those_of_the_studio(client: Client, studio: Studio) -> None:
+    options = client.predict(api_name="/options")
+    assert options["style"]["choices"] == ["any", *studio.labels["style"]]
+    assert options["sampler"]["choices"] == list(SAMPLERS)
+    assert (options["steps"]["minimum"], options["steps"]["maximum"]) == (1, 1000)
+    assert options["model"]["digest"] == studio.digest
+
+
+def test_a_clip_comes_with_its_settings(client: Client, studio: Studio) -> None:
+    style, ensemble = studio.labels["style"][0], "any"
+    *_, path, settings = client.predict(style, ensemble, "ddim", 3, 2.0, 77, 2.56, {"eta": 1}, api_name="/generate")
+    assert path.endswith(".wav")
+    assert settings["seed"] == 77
+    assert settings["seconds"] > 0
+    del settings["seconds"]
+    assert read_settings(path) == settings
+    request = Request(style, ensemble, 77, "ddim", 3, 2.0, 2.56, {"eta": 1.0}, studio.digest)
+    assert Request.from_dict(settings) == request
+    *_, clip = studio.generate(request)
+    assert isinstance(clip, Clip)
+    with open(path, "rb") as file:
+        assert file.read() == clip.to_wav()
+
+
+def test_every_argument_has_a_default_and_the_seed_is_drawn(client: Client) -> None:
+    seeds = [client.predict(steps=1, duration_s=2.56, api_name="/generate")[-1]["seed"] for _ in range(2)]
+    assert seeds[0] != seeds[1]
+    assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"steps": 0}, ["steps", "0", "1 to 1000"]),
+        ({"steps": 10**9}, ["steps", "1000000000", "1 to 1000"]),
+        ({"steps": "many"}, ["steps", "'many'", "1 to 1000"]),
+        ({"style": "jazz"}, ["style", "'jazz'", "any"]),
+        ({"ensemble": ""}, ["ensemble", "''", "any"]),
+        ({"sampler": "magic"}, ["sampler", "'magic'", "dpmpp-2m"]),
+        ({"guidance_scale": 99}, ["guidance_scale", "99", "1.0 to 15.0"]),
+        ({"seed": -2}, ["seed", "-2", "0 to 4294967295"]),
+        ({"seed": 2**32}, ["seed", "4294967296"]),
+        ({"duration_s": 1e6}, ["duration_s", "2.56 to 40.96"]),
+        ({"knobs": {"eta": 1}}, ["knobs", "eta"]),
+        ({"knobs": "none"}, ["knobs", "none"]),
+    ],
+    ids=str,
+)
+def test_a_bad_value_is_refused_in_words(client: Client, wrong: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(AppError) as error:
+        client.predict(**wrong, api_name="/generate")
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_nothing_else_is_public(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)
+    assert set(endpoints["named_endpoints"]) == {"/generate", "/options"}
+    assert not endpoints["unnamed_endpoints"]

@@ -1,0 +1,328 @@
+"""What a visitor does, done by a browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+import soundfile
+
+from diffusion.audio.wav import read_settings
+from diffusion.studio import Clip, Request, Studio
+
+SEED = 424242
+
+
+def number(page, name: str, value: float) -> None:
+    field = page.locator(f"#{name} input[type=number]")
+    field.fill(str(value))
+    field.blur()
+
+
+def choose(page, name: str, value: str) -> None:
+    page.locator(f"#{name} input[value='{value}']").check(force=True)
+
+
+def choose_sampler(page, title: str) -> None:
+    page.locator("#sampler input").click()
+    page.get_by_role("option", name=title, exact=True).click()
+
+
+def quick(page, steps: int = 3, seed: int | None = None) -> None:
+    """The shortest clip that there is."""
+    number(page, "duration_s", 2.56)
+    number(page, "steps", steps)
+    if seed is not None:
+        number(page, "seed", seed)
+
+
+def generate(page) -> None:
+    page.evaluate(
+        """() => {
+            const audio = document.querySelector('audio');
+            [window.before, window.sounded] = [audio.src, false];
+            audio.addEventListener('play', () => { window.sounded = true; });
+        }"""
+    )
+    page.click("#generate:not([disabled])")
+
+
+def finished(page, seed: int | None = None) -> dict[str, Any]:
+    """Wait for the clip that was asked for, and return the settings inside its WAV."""
+    page.wait_for_function("document.querySelector('audio').src !== window.before")
+    page.wait_for_function("window.sounded")  # since it was asked for
+    page.wait_for_selector("#generate:not([disabled])")
+    settings = settings_of(wav(page))
+    assert seed is None or settings["seed"] == seed
+    return settings
+
+
+def wav(page) -> bytes:
+    """The file behind the link to it."""
+    text = page.evaluate(
+        """async () => {
+            const file = await (await fetch(document.querySelector('.download').href)).blob();
+            return await new Promise((resolve) => {
+                const reader = new FileReader();
+                reader.onload = () => resolve(reader.result.split(',')[1]);
+                reader.readAsDataURL(file);
+            });
+        }"""
+    )
+    return base64.b64decode(text)
+
+
+def settings_of(file: bytes) -> dict[str, Any]:
+    with soundfile.SoundFile(io.BytesIO(file)) as sound:
+        return json.loads(sound.comment)
+
+
+def message(page) -> str:
+    return page.locator(".message").inner_text()
+
+
+def watch_pictures(page) -> None:
+    page.evaluate(
+        """() => {
+            window.pictures = {noise: new Set(), belief: new Set()};
+            for (const name of ['noise', 'belief']) {
+                const image = document.querySelector(`[data-picture=${name}] img`);
+                new MutationObserver(() => window.pictures[name].add(image.src)).observe(image, {attributes: true});
+            }
+        }"""
+    )
+
+
+def pictures(page, name: str) -> int:
+    return page.evaluate("name => window.pictures[name].size", name)
+
+
+def test_the_page_is_never_empty_and_its_first_clip_plays(visit) -> None:
+    page = visit()
+    assert page.locator("[data-picture=belief] img").get_attribute("src").startswith("data:image/")
+    assert page.locator(".play").get_attribute("aria-label") == "Play"  # it waits to be asked
+    assert "made of noise" in message(page)
+    page.click(".play")
+    page.wait_for_function("document.querySelector('audio').currentTime > 0.3")
+    page.wait_for_function("document.querySelector('.now').textContent > '0:00.2'")
+    page.click(".play")
+    assert page.evaluate("document.querySelector('audio').paused")
+
+
+def test_every_control_is_obeyed_and_the_run_is_seen(visit, studio: Studio) -> None:
+    page = visit()
+    watch_pictures(page)
+    style, ensemble = studio.labels["style"][1], studio.labels["ensemble"][2]
+    choose(page, "style", style)
+    choose(page, "ensemble", ensemble)
+    choose_sampler(page, "DDIM")
+    page.click("#advanced button")
+    page.locator("#ddim-eta input[type=number]").wait_for()
+    number(page, "ddim-eta", 0.5)
+    quick(page, 20, SEED)
+    number(page, "guidance_scale", 3.5)
+    page.locator("#keep input").check()
+    generate(page)
+    page.wait_for_function("document.querySelector('.panes').dataset.index >= 1")
+    page.click(".views [data-view=both]")
+    assert page.locator("[data-picture=noise] img").is_visible()
+    assert page.locator("[data-picture=belief] img").is_visible()
+    settings = finished(page, SEED)
+    assert pictures(page, "belief") >= 8
+    assert pictures(page, "noise") >= 8
+    asked = Request(style, ensemble, SEED, "ddim", 20, 3.5, 2.56, {"eta": 0.5}, studio.digest)
+    assert Request.from_dict(settings) == asked
+    assert page.locator("#seed input").input_value() == str(SEED)
+    assert page.locator("[data-number=seed]").inner_text() == str(SEED)
+    assert page.locator("[data-number=step]").inner_text() == "20 / 20"
+    with page.expect_download() as download:
+        page.click(".download")
+    assert str(SEED) in download.value.suggested_filename
+    assert read_settings(download.value.path()) == settings
+    page.click("#settings button")
+    page.locator("#recipe").get_by_text(str(SEED)).first.wait_for()
+    *_, clip = studio.generate(asked)
+    assert isinstance(clip, Clip)
+    assert wav(page) == clip.to_wav()  # the page, the command line and the library make one and the same clip
+
+
+def test_the_score_is_the_player(visit) -> None:
+    page = visit()
+    quick(page)
+    generate(page)
+    finished(page)
+    page.click(".play")
+    score = page.locator(".seek")
+    box = score.bounding_box()
+    score.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    assert page.evaluate("document.querySelector('audio').currentTime") == pytest.approx(1.28, abs=0.02)
+    score.press("ArrowRight")
+    assert page.evaluate("document.querySelector('audio').currentTime") == pytest.approx(2.28, abs=0.02)
+    score.press("Home")
+    assert page.evaluate("document.querySelector('audio').currentTime") == 0
+    assert page.locator(".seek").get_attribute("aria-valuemax") == "2.56"
+
+
+def test_the_film_walks_back_to_the_noise(visit) -> None:
+    page = visit()
+    quick(page)
+    generate(page)
+    finished(page)
+    music = page.locator("[data-picture=belief] img").get_attribute("src")
+    page.locator(".film input").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("document.querySelector('.panes').dataset.index === '0'")
+    assert page.locator("[data-number=t]").inner_text() == "1.000"
+    assert page.locator("[data-picture=belief] img").get_attribute("src") != music
+    page.keyboard.press("End")
+    page.wait_for_function("src => document.querySelector('[data-picture=belief] img').src === src", arg=music)
+
+
+def test_stopping_keeps_what_the_model_believed(visit) -> None:
+    page = visit()
+    quick(page, 1000)
+    choose_sampler(page, "DDPM")
+    generate(page)
+    page.wait_for_function("document.querySelector('.panes').dataset.index >= 2")
+    page.click("#stop")
+    settings = finished(page)
+    assert 2 <= settings["stopped_at"] < 1000
+    assert f"Stopped after step {settings['stopped_at']} of 1000" in message(page)
+
+
+def test_a_kept_seed_repeats_the_clip_and_a_free_one_does_not(visit) -> None:
+    page = visit()
+    quick(page, seed=SEED)
+    page.locator("#keep input").check()
+    generate(page)
+    finished(page, SEED)
+    first = wav(page)
+    generate(page)
+    finished(page, SEED)
+    assert wav(page) == first
+    page.locator("#keep input").uncheck()
+    generate(page)
+    settings = finished(page)
+    assert settings["seed"] != SEED
+    assert page.locator("#seed input").input_value() == str(settings["seed"])
+    page.click("#dice")
+    page.wait_for_function("seed => document.querySelector('#seed input').value !== seed", arg=str(settings["seed"]))
+
+
+def test_the_old_music_plays_until_the_new_is_ready(visit) -> None:
+    page = visit()
+    page.evaluate("document.querySelector('audio').loop = true")
+    page.click(".play")
+    page.wait_for_selector(".play[aria-label=Pause]")
+    before = page.evaluate("document.querySelector('audio').src")
+    quick(page, 12)
+    page.evaluate(
+        """() => {
+            window.silences = 0;
+            document.querySelector('audio').addEventListener('pause', () => { window.silences += 1; });
+        }"""
+    )
+    generate(page)
+    page.wait_for_function("document.querySelector('.panes').dataset.index >= 4")
+    assert page.evaluate("document.querySelector('audio').src") == before
+    assert page.evaluate("window.silences") == 0
+    finished(page)
+
+
+def test_two_visitors_do_not_disturb_one_another(visit, studio: Studio) -> None:
+    pages = [visit(), visit()]
+    for seed, page in enumerate(pages, start=SEED):
+        quick(page, 12, seed)
+    for page in pages:
+        generate(page)
+    for seed, page in enumerate(pages, start=SEED):
+        settings = finished(page, seed)
+        *_, clip = studio.generate(Request.from_dict(settings))
+        assert isinstance(clip, Clip)
+        assert wav(page) == clip.to_wav()
+
+
+def test_one_visitor_leaves_and_the_others_clip_comes(visit) -> None:
+    leaving, staying = visit(), visit()
+    quick(leaving, 1000)
+    quick(staying, 4, SEED)
+    generate(leaving)
+    leaving.wait_for_function("document.querySelector('.panes').dataset.index >= 1")
+    leaving.context.close()
+    generate(staying)
+    finished(staying, SEED)
+
+
+def test_an_error_is_said_in_words_where_it_happened(visit) -> None:
+    page = visit()
+    quick(page, 5000)
+    generate(page)
+    page.wait_for_selector(".message.error")
+    assert "steps: got 5000, allowed a whole number from 1 to 1000" in message(page)
+    page.wait_for_selector("#generate:not([disabled])")
+    quick(page)
+    generate(page)
+    finished(page)
+    assert page.locator(".message.error").count() == 0
+
+
+def test_a_preset_sets_sampler_and_steps(visit, studio: Studio) -> None:
+    page = visit()
+    page.get_by_role("button", name="Full").click()
+    preset = studio.options()["presets"]["Full"]
+    page.wait_for_function("steps => document.querySelector('#steps input').value === steps", arg=str(preset["steps"]))
+    title = studio.options()["sampler"]["titles"][preset["sampler"]]
+    page.wait_for_function("title => document.querySelector('#sampler input').value === title", arg=title)
+
+
+def test_a_link_sets_the_page(visit, studio: Studio) -> None:
+    style, ensemble = studio.labels["style"][1], studio.labels["ensemble"][1]
+    asked = Request(style, ensemble, SEED, "ddim", 3, 2.5, 2.56, {"eta": 0.25}, studio.digest)
+    page = visit("?" + asked.to_query())
+    page.wait_for_function("seed => document.querySelector('#seed input').value === seed", arg=str(SEED))
+    generate(page)
+    settings = finished(page, SEED)
+    assert Request.from_dict(settings) == asked
+    page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    page.click(".link")
+    page.wait_for_function("window.copied")
+    query = page.evaluate("window.copied").partition("?")[2]
+    assert Request.from_query(query) == asked
+    assert parse_qs(query)["seed"] == [str(SEED)]
+
+
+def test_a_wrong_link_is_explained(visit) -> None:
+    page = visit("?style=jazz&ensemble=piano&seed=1")
+    page.wait_for_function("document.querySelector('.message').textContent.includes('jazz')")
+    assert "The link cannot be followed. style: got 'jazz'" in message(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_without_scrolling_sideways(visit, scheme: str) -> None:
+    page = visit(width=390, height=844, color_scheme=scheme, has_touch=True)
+    quick(page)
+    generate(page)
+    finished(page)
+    page.click(".views [data-view=both]")
+    page.click("#advanced button")
+    page.click("#settings button")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for selector in ("#generate", ".play", "#style", "#seed", ".download"):
+        box = page.locator(selector).bounding_box()
+        assert box["x"] >= 0, selector
+        assert box["x"] + box["width"] <= 390, selector
+
+
+def test_everything_has_a_name_for_screen_readers(visit) -> None:
+    page = visit()
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, a[href], [role=slider]')]
+            .filter((each) => each.offsetParent && !(each.getAttribute('aria-label') || each.textContent.trim()
+                || each.labels?.length || each.getAttribute('aria-labelledby') || each.title))
+            .map((each) => each.outerHTML)"""
+    )
+    assert nameless == []
