@@ -106,6 +106,13 @@ def test_normalised_kl_is_biased(size):
     assert gradients[NormalisedKL] > 0.1  # descent leads down, to the frequent value
 
 
+def test_normalised_kl_is_the_kl_over_its_largest(mixture):
+    x0, eps = torch.randn(2, 8, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    inputs = (mixture.denoiser, x0, torch.linspace(0.1, 1, 8, dtype=torch.float64), eps, {})
+    kl = PosteriorKL()(*inputs)
+    torch.testing.assert_close(NormalisedKL()(*inputs), kl / kl.max())
+
+
 def test_weights_are_those_of_the_papers(mixture, bend):
     bent = bend(mixture.denoiser)
     with torch.no_grad():
