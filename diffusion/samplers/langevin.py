@@ -22,12 +22,13 @@ STEP_HELP = (
 class AnnealedLangevin(Sampler):
     """Annealed Langevin dynamics (Song & Ermon 2019, algorithm 1).
 
-    At each level, a few steps x + (a / 2) score + sqrt(a) z with a = step sigma². Between levels x / alpha stays as it
-    is, as in the paper, whose alpha is 1. The last update returns x0 (Jolicoeur-Martineau et al. 2021, section 3.1).
+    At each level, a few steps x + (a / 2) score + sqrt(a) z with a = step sigma². Between levels x stays as it is, as
+    in the paper, whose alpha is 1: what is wrong about it there is for the next steps to mend. The last update returns
+    x0 (Jolicoeur-Martineau et al. 2021, section 3.1).
     """
 
-    corrections: int = knob(3, "Langevin steps at each noise level.", range=(1, 20))
-    step: float = knob(0.5, STEP_HELP, range=(0.01, 2))
+    corrections: int = knob(2, "Langevin steps at each noise level.", range=(1, 20))
+    step: float = knob(1.0, STEP_HELP, range=(0.01, 2))
     title: ClassVar[str] = "Annealed Langevin"
     summary: ClassVar[str] = "From before DDPM: shake at each noise level until it fits, then go one lower."
     limit: ClassVar[str] = "At each level its law tends to variance V / (1 - a / 4V) where V is right."
@@ -37,7 +38,6 @@ class AnnealedLangevin(Sampler):
             if s == 0:
                 x = x0 = model(x, t).x0
             else:
-                x = broadcast(model.level(s).alpha / model.level(t).alpha, x) * x
                 x, x0 = langevin(model, x, s, self.step, self.corrections, draw)
             yield x, x0
 
@@ -50,7 +50,7 @@ class DecayingLangevin(Sampler):
     is at `time`. The last update returns x0.
     """
 
-    time: float = knob(0.1, "The one time, between data 0 and noise 1, whose score it follows.", range=(0.01, 0.99))
+    time: float = knob(0.2, "The one time, between data 0 and noise 1, whose score it follows.", range=(0.01, 0.99))
     step: float = knob(1.0, STEP_HELP, range=(0.01, 2))
     decay: float = knob(0.95, "What each step keeps of the length of the one before.", range=(0.5, 1))
     title: ClassVar[str] = "Langevin with a decaying step"
@@ -78,7 +78,7 @@ class PredictorCorrector(Sampler):
     """
 
     corrections: int = knob(1, "Langevin steps after each step.", range=(1, 20))
-    step: float = knob(0.1, STEP_HELP, range=(0.01, 2))
+    step: float = knob(0.3, STEP_HELP, range=(0.01, 2))
     title: ClassVar[str] = "Predictor-corrector"
     summary: ClassVar[str] = "A DDPM step, then a shake that settles it at the new noise level. Thorough and slow."
     limit: ClassVar[str] = "At each level the corrections lead to variance V / (1 - a / 4V) where V is right."

@@ -81,6 +81,15 @@ def test_all_first_steps_without_a_past_are_ddim():
         torch.testing.assert_close(run(SAMPLERS[name], denoiser, times)[1], first, rtol=0, atol=1e-12)
 
 
+def test_heun_starts_as_ddim_above_sigma_80():
+    """From pure noise there is nothing to correct; on a schedule that begins lower there is, from the first step on."""
+    denoiser, times = mixture(Cosine()), uniform_grid(Cosine(), 8)
+    heun, ddim = run(SAMPLERS["heun"], denoiser, times), run(DDIM(), denoiser, times)
+    torch.testing.assert_close(heun[1], ddim[1], rtol=0, atol=1e-12)
+    low = mixture(LinearBetas(100))
+    assert float((run(SAMPLERS["heun"], low, times)[1] - run(DDIM(), low, times)[1]).abs().max()) > 1e-3
+
+
 def test_naive_skipping_without_skipping_is_ddpm():
     chain = LinearBetas(50)
     times = full_grid(chain, 50)

@@ -1,0 +1,181 @@
+"""Error against evaluations: `python tests/benchmarks/error_against_evaluations.py [--checkpoint FOLDER]`.
+
+Every sampler at its defaults on a two-dimensional mixture whose denoiser is exact, so that all of the error is the
+sampler's; and the deterministic ones against a run of many evaluations from the same noise, which tells them apart
+where samples no longer do. With a checkpoint the latter also on its music. A stochastic sampler has no such run to
+tend to, since other steps mean other noise.
+
+Writes a table (Markdown and CSV) and a plot for each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from diffusion.samplers import SAMPLERS, Sampler
+from diffusion.theory import Cosine, Denoiser, MixtureDenoiser, Noise, SeededNoise, uniform_grid
+
+BUDGETS = (5, 10, 20, 50, 100)
+CLIPS = 3000
+DETERMINISTIC = ("ddim", "euler", "heun", "dpmpp-2m", "dpmpp-3m", "unipc")
+CONVERGED = 300
+Table = dict[str, dict[int, float]]
+
+
+class Stream:
+    """Noise for many clips from one generator, in order."""
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(0)
+
+    def __call__(self, draw: int, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self.generator, dtype=like.dtype)
+
+
+def steps_within(sampler: Sampler, budget: int) -> int:
+    """The most steps that need no more evaluations than the budget."""
+    tiny = MixtureDenoiser(Cosine(), torch.ones(1), torch.ones(1, 1), torch.ones(1))
+    for steps in range(budget, 0, -1):
+        noise = SeededNoise([0])
+        run = sampler.steps(tiny, torch.zeros(1, 1), uniform_grid(Cosine(), steps), cond={}, noise=noise)
+        *_, last = run
+        if last.evaluations <= budget:
+            return steps
+    raise ValueError(f"budget: got {budget}, too few for {sampler.title}")
+
+
+def final(
+    sampler: Sampler, denoiser: Denoiser, x: Tensor, times: Tensor, cond: dict[str, Tensor], noise: Noise
+) -> Tensor:
+    *_, last = sampler.steps(denoiser, x, times, cond=cond, noise=noise)
+    return last.x
+
+
+def energy_distance(a: Tensor, b: Tensor) -> float:
+    """2 E|a - b| - E|a - a'| - E|b - b'| (Székely & Rizzo 2013)."""
+    return float(2 * torch.cdist(a, b).mean() - torch.cdist(a, a).mean() - torch.cdist(b, b).mean())
+
+
+def mixture() -> MixtureDenoiser:
+    """Three clusters, two wide and one narrow."""
+    return MixtureDenoiser(
+        Cosine(),
+        torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64),
+        torch.tensor([[1.0, 2.0], [-1.5, 0.2], [0.8, -1.2]], dtype=torch.float64),
+        torch.tensor([0.05, 0.2, 0.01], dtype=torch.float64),
+    )
+
+
+def distance_table() -> tuple[Table, float]:
+    """Energy distances of every sampler to exact samples of the mixture, and that between two sets of exact ones."""
+    denoiser, generator = mixture(), torch.Generator().manual_seed(1)
+    exact = denoiser.sample(CLIPS, generator)
+    floors = [energy_distance(exact, denoiser.sample(CLIPS, generator)) for _ in range(5)]
+    table: Table = {}
+    for name, sampler in SAMPLERS.items():
+        table[name] = {}
+        for budget in BUDGETS:
+            noise = Stream()
+            times = uniform_grid(denoiser.schedule, steps_within(sampler, budget))
+            samples = final(sampler, denoiser, noise(0, exact), times, {}, noise)
+            table[name][budget] = energy_distance(samples, exact)
+    return table, sum(floors) / len(floors)
+
+
+def path_table(denoiser: Denoiser, x: Tensor, cond: dict[str, Tensor]) -> Table:
+    """Mean absolute differences of the deterministic samplers from a long run out of the same noise x."""
+    silent = SeededNoise([])
+    converged = final(SAMPLERS["unipc"], denoiser, x, uniform_grid(denoiser.schedule, CONVERGED), cond, silent)
+    table: Table = {}
+    for name in DETERMINISTIC:
+        table[name] = {}
+        for budget in BUDGETS:
+            times = uniform_grid(denoiser.schedule, steps_within(SAMPLERS[name], budget))
+            clip = final(SAMPLERS[name], denoiser, x, times, cond, silent)
+            table[name][budget] = float((clip - converged).abs().mean())
+    return table
+
+
+def music_table(folder: Path, seeds: Iterable[int]) -> Table:
+    """Mean absolute differences in dB between spectrograms at few evaluations and at many, guided and clipped."""
+    from diffusion.audio.mel import MelParameters
+    from diffusion.checkpoint import load
+    from diffusion.denoisers import Clipped, Guided
+
+    loaded = load(folder)
+    mel = MelParameters(**loaded.configuration.codec)
+    noise = SeededNoise(list(seeds))
+    clips = len(noise.seeds)
+    cond = {name: torch.arange(clips) % len(values) + 1 for name, values in loaded.configuration.labels.items()}
+    denoiser = Clipped(Guided(loaded.denoiser, torch.tensor(2.0)), mel.bounds)
+    x = noise(0, torch.empty(clips, 1, mel.bands, loaded.configuration.frames))
+    decibels = 20 / math.log(10) * mel.scale
+    table = path_table(denoiser, x, cond)
+    return {name: {budget: error * decibels for budget, error in row.items()} for name, row in table.items()}
+
+
+def write(table: Table, stem: Path, title: str, unit: str, floor: float | None = None) -> None:
+    """stem.csv, stem.md and stem.png."""
+    with stem.with_suffix(".csv").open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["sampler", *BUDGETS])
+        rows.writerows([name, *(f"{errors[budget]:.5g}" for budget in BUDGETS)] for name, errors in table.items())
+    lines = [f"# {title}", "", f"{unit}, by evaluations of the denoiser; times even in t.", ""]
+    if floor is not None:
+        lines += [f"Between two sets of exact samples it is {floor:.2g}: nothing below that can be told apart.", ""]
+    lines += ["| sampler | " + " | ".join(map(str, BUDGETS)) + " |", "|---|" + "---:|" * len(BUDGETS)]
+    for name, errors in sorted(table.items(), key=lambda row: row[1][20]):
+        cells = " | ".join(f"{errors[budget]:.2g}" for budget in BUDGETS)
+        lines.append(f"| {SAMPLERS[name].title} | {cells} |")
+    stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    plot(table, stem.with_suffix(".png"), title, unit, floor)
+
+
+def plot(table: Table, path: Path, title: str, unit: str, floor: float | None) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 6), layout="constrained")
+    for i, (name, errors) in enumerate(table.items()):
+        axes.loglog(
+            *zip(*errors.items(), strict=True), marker="os^Dvx"[i % 6], color=f"C{i % 10}", label=SAMPLERS[name].title
+        )
+    if floor is not None:
+        axes.axhline(floor, color="grey", linestyle="dashed", label="exact samples")
+    axes.set(title=title, xlabel="evaluations of the denoiser", ylabel=unit, xticks=BUDGETS)
+    axes.set_xticks([], minor=True)
+    axes.set_xticklabels([str(each) for each in BUDGETS])
+    axes.legend(fontsize="small", bbox_to_anchor=(1.01, 1), loc="upper left")
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--checkpoint", type=Path, help="a folder with a model: measure it too")
+    parser.add_argument("--seeds", type=int, default=2, help="clips for that measurement")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    arguments = parser.parse_args()
+    stem = arguments.out / Path(__file__).stem
+    table, floor = distance_table()
+    write(table, stem, "Error against evaluations on an exact mixture", "energy distance to exact samples", floor)
+    against = f"from {CONVERGED} steps of UniPC out of the same noise"
+    table = path_table(mixture(), Stream()(0, torch.empty(CLIPS, 2, dtype=torch.float64)), {})
+    unit = f"mean absolute difference {against}"
+    write(table, stem.with_name(f"{stem.name}_paths"), "Error of deterministic samplers on an exact mixture", unit)
+    if arguments.checkpoint:
+        table = music_table(arguments.checkpoint, range(arguments.seeds))
+        unit = f"mean absolute difference in dB {against}"
+        write(table, stem.with_name(f"{stem.name}_music"), "Error of deterministic samplers on music", unit)
+
+
+if __name__ == "__main__":
+    main()
