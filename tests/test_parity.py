@@ -1,4 +1,5 @@
-"""The samplers against those of diffusers: one random network, one noise, one table of alphas, the same times.
+"""The samplers against those of diffusers and k-diffusion: one random network, one noise, one table of alphas, the same
+times.
 
 Conventions that differ, and what is done about each:
 
@@ -10,6 +11,8 @@ Conventions that differ, and what is done about each:
 - DDPM adds noise to the last state too, of variance 1e-20, beta or between: its last x0 is compared instead. Its
   learned fraction runs from -1 to 1.
 - DPM-Solver++ 2M goes by solver_type midpoint, UniPC by bh2; both end with a step of first order, as here.
+- k-diffusion's state is x / alpha and its time sigma / alpha; its ancestral Euler is DDPM with beta-tilde, its Euler
+  DDIM. How its states came here stands in fixtures/make_k_diffusion.py.
 - Of 3M the released weights differ (see DPMSolver3M): it is held to its order instead.
 """
 
@@ -18,9 +21,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from diffusion.samplers import DDIM, DDPM, SAMPLERS, Sampler
@@ -178,6 +183,22 @@ def test_unipc():
         return scheduler.step(eps_at(x, index), index, x).prev_sample
 
     assert_same(ours(SAMPLERS["unipc"]), walk(scheduler, step))
+
+
+K_DIFFUSION = {
+    "ddim": ("sample_euler", {}),
+    "ddpm": ("sample_euler_ancestral", {}),
+    "heun": ("sample_heun", {}),
+    "dpmpp-2m": ("sample_dpmpp_2m", {}),
+    "dpmpp-2m-sde": ("sample_dpmpp_2m_sde", {"solver_type": "midpoint"}),
+}
+"""Our name, theirs, and its arguments."""
+
+
+@pytest.mark.parametrize("name", K_DIFFUSION)
+def test_k_diffusion(name):
+    states = load_file(Path(__file__).parent / "fixtures" / "k_diffusion.safetensors")[name]
+    assert_same(ours(SAMPLERS[name]), list(states))
 
 
 def test_the_comparison_can_fail():

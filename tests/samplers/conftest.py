@@ -7,14 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hypothesis import settings
 from torch import Tensor
 
 from diffusion.samplers import Draws, Model, Sampler
 from diffusion.theory import GaussianDenoiser, Schedule
-
-settings.register_profile("steady", deadline=None, max_examples=25)
-settings.load_profile("steady")
 
 MEAN = torch.tensor([0.7, -1.3, 2.0], dtype=torch.float64)
 VARIANCE = torch.tensor([0.04, 0.5, 2.3], dtype=torch.float64)
