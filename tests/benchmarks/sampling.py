@@ -1,4 +1,4 @@
-"""What a clip of 10.24 s costs: `python tests/benchmarks/sampling.py [checkpoint folder] [threads]`.
+"""What a clip of 10.24 s costs: `PYTHONPATH=. python tests/benchmarks/sampling.py [checkpoint folder] [threads]`.
 
 Seconds depend on the machine and its load; the ratios do not. All variants run in turns in one process, so that a
 change of load meets all alike, and medians are shown.
