@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ import torch
 from diffusion.audio.codec import LogMelCodec
 from diffusion.audio.mel import MelParameters
 from diffusion.data.dataset import Features
+from diffusion.data.labels import ENSEMBLES, STYLES
 from diffusion.evaluation.augmentation import augment
-from diffusion.evaluation.classifier import CONFIG, WEIGHTS, EarTraining, as_heard, hold_back, load_ear, train_ear
+from diffusion.evaluation.classifier import CONFIG, NONE, WEIGHTS, EarTraining, as_heard, hold_back, load_ear, train_ear
 from diffusion.evaluation.clips import CONTROLS, control, real
 from diffusion.evaluation.measures import score
 
@@ -108,3 +110,13 @@ def test_what_one_hears_is_close_to_what_was_made(invented_data):
     loud = clip > 0.3 * clip.max()
     offset = (heard - clip)[loud].median()  # the clip's gain
     assert (heard - clip - offset)[loud].abs().median() < 0.15
+
+
+def test_the_stored_ear_hears_what_the_data_are_labelled_with():
+    ear = load_ear(Path(__file__).parent / "ear")
+    assert ear.config.styles == STYLES
+    assert ear.config.ensembles == ENSEMBLES
+    assert ear.config.mel == MelParameters()
+    assert sum(path.stat().st_size for path in (Path(__file__).parent / "ear").iterdir()) < 2 * 2**20
+    silence = ear.judge(torch.full((1, 1, 128, ear.config.frames), MelParameters().bounds[0]))
+    assert ear.config.answers[int(silence.style.argmax())] == NONE
