@@ -23,7 +23,7 @@ from diffusion import checkpoint
 from diffusion.audio.codec import LogMelCodec, MelParameters
 from diffusion.audio.loudness import finish
 from diffusion.audio.wav import to_bytes
-from diffusion.denoisers import Clipped, Guided
+from diffusion.denoisers import LEARNED_VARIANCES, Clipped, Guided
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import SAMPLERS, Sampler
 from diffusion.theory import Cond, Denoiser, Estimate, Schedule, SeededNoise, Step, uniform_grid
@@ -192,6 +192,7 @@ class Studio:
         loaded = checkpoint.load(folder, self.device)
         self.name, self.digest = Path(folder).resolve().name, loaded.digest
         self.labels = loaded.configuration.labels
+        self.learned_variance = loaded.configuration.prediction in LEARNED_VARIANCES
         for name in ("style", "ensemble"):
             if name not in self.labels:
                 raise checkpoint.CheckpointError(f"checkpoint {folder}: has no label {name}")
@@ -218,12 +219,17 @@ class Studio:
             options[name]["help"] = sentence
         options["sampler"]["summaries"] = {name: sampler.summary for name, sampler in SAMPLERS.items()}
         options["knobs"] = {
-            name: {each.name: {"default": getattr(sampler, each.name), **each.metadata} for each in fields(sampler)}
+            name: {each.name: self._describe(each, getattr(sampler, each.name)) for each in fields(sampler)}
             for name, sampler in SAMPLERS.items()
         }
         options["presets"] = {title: dict(preset) for title, preset in PRESETS.items()}
         options["model"] = {"name": self.name, "digest": self.digest}
         return options
+
+    def _describe(self, knob: Field[Any], default: Any) -> dict[str, Any]:
+        """What a knob says of itself, less the choices that this model cannot follow."""
+        choices = [each for each in knob.metadata["choices"] if each != "learned" or self.learned_variance]
+        return {"default": default, **knob.metadata, "choices": choices}
 
     def request(self, **arguments: Any) -> Request:
         """A checked request for this model; what is missing or None takes its default, and a seed of -1 is drawn."""
@@ -240,6 +246,12 @@ class Studio:
             value, allowed = getattr(request, name), [ANY, *self.labels[name]]
             if value not in allowed:
                 raise ValueError(f"{name}: got {value!r}, allowed {', '.join(allowed)}")
+        for name, value in request.knobs.items():
+            choices = self.options()["knobs"][request.sampler][name]["choices"]
+            if choices and value not in choices:
+                raise ValueError(
+                    f"{name}: got {value!r}, allowed {', '.join(choices)} (this model has learned no variance)"
+                )
         patches = request.duration_s * self.mel.frames_per_s / self.patch_frames
         if abs(patches - round(patches)) > 1e-6:
             step = self.patch_frames / self.mel.frames_per_s

@@ -2,7 +2,7 @@
 
 from .clipping import Clipped, DynamicallyClipped
 from .guidance import GUIDANCE_RULES, Guided, Interval, Plain, Projected, Rescaled, Rule
-from .network import PREDICTIONS, Network, NetworkDenoiser
+from .network import LEARNED_VARIANCES, PREDICTIONS, Network, NetworkDenoiser
 from .time_blind import TimeBlind
 
 WRAPPERS: dict[str, type[Guided] | type[Interval] | type[Clipped] | type[DynamicallyClipped] | type[TimeBlind]] = {
@@ -16,6 +16,7 @@ WRAPPERS: dict[str, type[Guided] | type[Interval] | type[Clipped] | type[Dynamic
 
 __all__ = [
     "GUIDANCE_RULES",
+    "LEARNED_VARIANCES",
     "PREDICTIONS",
     "WRAPPERS",
     "Clipped",

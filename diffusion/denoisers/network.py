@@ -49,6 +49,9 @@ PREDICTIONS: dict[str, Callable[[Tensor, Level, Tensor], Estimate]] = {
     "eps-log-variance": _eps_and_log_variance,
 }
 
+LEARNED_VARIANCES = ("eps-mix", "eps-log-variance")
+"""The predictions whose estimates carry a variance of their own."""
+
 
 @dataclass(frozen=True)
 class NetworkDenoiser:

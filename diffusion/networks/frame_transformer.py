@@ -105,8 +105,8 @@ class Block(nn.Module):
         a = a.transpose(1, 2).flatten(2)
         h = h + gate_a * self.out(a)
         f = F.layer_norm(h, h.shape[-1:]) * (1 + scale_f) + shift_f
-        h = h + gate_f * self.down(F.gelu(self.up(f), approximate="tanh"))
-        return h
+        fed: Tensor = self.down(F.gelu(self.up(f), approximate="tanh"))
+        return h + gate_f * fed
 
 
 def depthwise(x: Tensor, weights: Tensor) -> Tensor:

@@ -213,3 +213,9 @@ def test_the_shipped_model_makes_music_out_of_noise() -> None:
 
     assert likeness(first.x) < 0.1
     assert likeness(clip.features) > 0.6
+
+
+def test_a_choice_that_the_model_cannot_follow_is_neither_offered_nor_taken(studio: Studio) -> None:
+    assert studio.options()["knobs"]["ddpm"]["variance"]["choices"] == ["beta", "beta-tilde"]
+    with pytest.raises(ValueError, match="variance: got 'learned', allowed beta, beta-tilde"):
+        studio.request(sampler="ddpm", knobs={"variance": "learned"})
