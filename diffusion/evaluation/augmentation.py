@@ -16,7 +16,7 @@ GAIN = 0.35  # in units of the features: about 12 dB
 TILT = 0.4
 SLOPE = 0.8  # of the bands above a random one
 SEMITONES = 3
-TEMPO = 0.2
+TEMPO = 0.05  # no more: how fast the notes go is what tells a chorale from a madrigal
 NOISE = 0.06
 
 

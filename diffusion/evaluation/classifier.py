@@ -171,7 +171,7 @@ class EarTraining:
     `controls` is the fraction of clips that are none of the styles.
     """
 
-    steps: int = 600
+    steps: int = 1500
     batch: int = 32
     lr: float = 3e-3
     weight_decay: float = 0.05

@@ -138,14 +138,6 @@ def train(
             )
         if now - saved > 60 * config.save_minutes:
             checkpoint()
-            if test_features is not None and main:
-                log(
-                    {
-                        "step": step,
-                        "seconds": round(seconds, 1),
-                        **validate(configuration, average.module, test_features),
-                    }
-                )
             saved = clock = time.monotonic()
     if step > first_step:
         checkpoint()
