@@ -21,6 +21,7 @@ from diffusion.audio.loudness import finish
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Checkpoint
 from diffusion.data.dataset import Features
+from diffusion.data.labels import GUIDED
 from diffusion.denoisers import Clipped, Guided
 from diffusion.evaluation.controls import hold_chord, shuffle_frames
 from diffusion.evaluation.measures import pitch_grid
@@ -95,7 +96,7 @@ def generated(
         noise = SeededNoise([seed * 1_000_000 + i for i in rows])
         x = noise(0, torch.empty(shape, device=device))
         scale = torch.full((len(rows),), guidance_scale, device=device)
-        denoiser = Clipped(Guided(checkpoint.denoiser, scale), bounds)
+        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}), bounds)
         cond = {"style": style[rows].to(device) + 1, "ensemble": ensemble[rows].to(device) + 1}
         times = uniform_grid(denoiser.schedule, steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
@@ -106,6 +107,7 @@ def generated(
     settings = {
         "checkpoint": checkpoint.digest,
         "guidance_scale": guidance_scale,
+        "guided": GUIDED[0],
         "steps": steps,
         "seed": seed,
         "clips": clips,

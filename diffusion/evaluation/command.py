@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="checkpoint (default: judge real clips alone)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder for the report")
     parser.add_argument(
-        "--guidance-scale", type=float, nargs="+", default=[3.0], metavar="W", help="one or more (default: 3)"
+        "--guidance-scale", type=float, nargs="+", default=[4.0], metavar="W", help="one or more (default: 4)"
     )
     parser.add_argument("--clips", type=int, default=4, help="clips for each style on each ensemble (default: 4)")
     parser.add_argument("--control-clips", type=int, default=2, help="controls of each kind, likewise (default: 2)")
@@ -102,7 +102,7 @@ def evaluate(
     checkpoint: Path | None,
     out: Path,
     *,
-    guidance_scales: Sequence[float] = (3.0,),
+    guidance_scales: Sequence[float] = (4.0,),
     clips: int = 4,
     control_clips: int = 2,
     steps: int = 20,
