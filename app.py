@@ -12,8 +12,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Watch and hear a diffusion model compose music out of noise.")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint folder (default: the one in checkpoints/)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for everyone's")
-    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, or this machine alone)")
+    parser.add_argument("--port", type=int, help="port (default: GRADIO_SERVER_PORT, or the first free one from 7860)")
     args = parser.parse_args()
 
     from diffusion.studio import Studio, find_checkpoint

@@ -11,7 +11,7 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", help="style, or any (default: the model's first)")
     parser.add_argument("--ensemble", help="ensemble, or any (default: the model's first)")
-    parser.add_argument("--sampler", help="sampler (default: dpmpp-2m)")
+    parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
     parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 4)")
     parser.add_argument("--seed", type=int, help="seed, 0 to 2³² - 1 (default: drawn)")

@@ -50,8 +50,8 @@ HELP = {
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
 }
 PRESETS: dict[str, dict[str, Any]] = {
-    "Instant": {"sampler": "dpmpp-2m", "steps": 8},
-    "Balanced": {"sampler": "dpmpp-2m", "steps": 20},
+    "Instant": {"sampler": "unipc", "steps": 8},
+    "Balanced": {"sampler": "unipc", "steps": 20},
     "Full": {"sampler": "ddpm", "steps": 200},
 }
 
@@ -81,7 +81,7 @@ class Request:
     style: str
     ensemble: str
     seed: int
-    sampler: str = "dpmpp-2m"
+    sampler: str = "unipc"
     steps: int = 20
     guidance_scale: float = 4.0
     duration_s: float = 10.24

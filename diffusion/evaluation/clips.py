@@ -84,7 +84,7 @@ def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:
 def generated(
     checkpoint: Checkpoint, clips: int, *, guidance_scale: float, steps: int, seed: int, bounds: tuple[float, float]
 ) -> Recipe:
-    """Clips of a checkpoint by DPM-Solver++(2M) on the uniform grid; clip i has its own noise, seeded by (seed, i)."""
+    """Clips of a checkpoint by UniPC on the uniform grid; clip i has its own noise, seeded by (seed, i)."""
     configuration = checkpoint.configuration
     style, ensemble = pairs(len(configuration.labels["style"]), len(configuration.labels["ensemble"]), clips)
     bands = MelParameters(**configuration.codec).bands
@@ -100,7 +100,7 @@ def generated(
         cond = {"style": style[rows].to(device) + 1, "ensemble": ensemble[rows].to(device) + 1}
         times = uniform_grid(denoiser.schedule, steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            for step in SAMPLERS["dpmpp-2m"].steps(denoiser, x, times, cond=cond, noise=noise):
+            for step in SAMPLERS["unipc"].steps(denoiser, x, times, cond=cond, noise=noise):
                 x = step.x
         return x.float().cpu()
 
@@ -108,6 +108,7 @@ def generated(
         "checkpoint": checkpoint.digest,
         "guidance_scale": guidance_scale,
         "guided": GUIDED[0],
+        "sampler": "unipc",
         "steps": steps,
         "seed": seed,
         "clips": clips,

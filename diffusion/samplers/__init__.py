@@ -9,10 +9,10 @@ from .langevin import AnnealedLangevin, DecayingLangevin, PredictorCorrector
 from .unipc import UniPC
 
 SAMPLERS: dict[str, Sampler] = {
+    "unipc": UniPC(),
     "dpmpp-2m": DPMSolver2M(),
     "ddim": DDIM(),
     "ddpm": DDPM(),
-    "unipc": UniPC(),
     "dpmpp-3m": DPMSolver3M(),
     "dpmpp-2m-sde": DPMSolver2MSDE(),
     "heun": Heun(),

@@ -25,7 +25,9 @@ class DPMSolver2M(Sampler):
     """
 
     title: ClassVar[str] = "DPM-Solver++ 2M"
-    summary: ClassVar[str] = "Fast and accurate: each step remembers the one before. The choice for 10 to 30 steps."
+    summary: ClassVar[str] = (
+        "Fast and accurate: each step remembers the one before. Long the usual choice for 10 to 30."
+    )
     order: ClassVar[int | None] = 2
 
     def updates(self, model: Model, x: Tensor, times: Tensor, draw: Draws, past: Past = ()) -> Updates:

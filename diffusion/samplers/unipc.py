@@ -26,7 +26,7 @@ class UniPC(Sampler):
 
     title: ClassVar[str] = "UniPC"
     summary: ClassVar[str] = (
-        "Predicts a step, then corrects it with what it saw there, free of charge. Strong at 5 to 15."
+        "Predicts a step, then corrects it with what it saw there, free of charge. The closest at any number of steps."
     )
     order: ClassVar[int | None] = 3
 

@@ -20,6 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from diffusion.checkpoint import Configuration, load, save
 from diffusion.data.dataset import Features
+from diffusion.denoisers import LEARNED_VARIANCES
 from diffusion.networks.precision import fast_dtype
 from diffusion.objectives import CleanError, low_discrepancy
 
@@ -147,7 +148,7 @@ def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:
     """The checkpoint configuration of a run on features made with `settings`."""
     network = {
         "name": "frame-transformer",
-        "outputs": 2 if config.prediction == "moments" else 1,
+        "outputs": 2 if config.prediction in ("moments", *LEARNED_VARIANCES) else 1,
         "bands": settings["codec"]["bands"],
         "patch_frames": config.patch_frames,
         "width": config.width,

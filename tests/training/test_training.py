@@ -111,6 +111,12 @@ def test_every_save_leaves_a_sheet(data: Path, tmp_path: Path) -> None:
     assert image.imread(tmp_path / "sheet-0000002.png").shape == (128 + 4, 2 * (32 + 4), 4)
 
 
+@pytest.mark.parametrize("prediction", ["x0", "v", "eps-mix"])
+def test_what_the_network_predicts_is_a_setting(data: Path, tmp_path: Path, prediction: str) -> None:
+    train(TrainingConfig(steps=2, prediction=prediction, **TINY), data, tmp_path)
+    assert load(tmp_path).configuration.prediction == prediction
+
+
 def test_a_finished_run_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
     config = TrainingConfig(steps=3, **TINY)
     train(config, data, tmp_path)
