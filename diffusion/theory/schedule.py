@@ -189,17 +189,26 @@ class ConstantBetas(TabulatedBetas):
 
 
 @dataclass(frozen=True)
-class LinearBetas(TabulatedBetas):
-    """Betas rising linearly from `first` to `last` over T = `steps` (Ho et al. 2020, section 4)."""
+class RisingBetas(TabulatedBetas):
+    """Betas that rise from `first` to `last` over T = `steps`, each kind along a curve of its own."""
+
+    steps: int = 100
+    first: float = 1e-5
+    last: float = 1e-2
+    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+
+    def __post_init__(self) -> None:
+        _check_chain(self.steps, first=self.first, last=self.last)
+
+
+@dataclass(frozen=True)
+class LinearBetas(RisingBetas):
+    """Betas rising linearly (Ho et al. 2020, section 4)."""
 
     summary: ClassVar[str] = "The schedule of the first DDPM: noise that grows evenly over 1000 steps."
     steps: int = 1000
     first: float = 1e-4
     last: float = 2e-2
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
-
-    def __post_init__(self) -> None:
-        _check_chain(self.steps, first=self.first, last=self.last)
 
     @property
     def betas(self) -> Tensor:
@@ -207,17 +216,10 @@ class LinearBetas(TabulatedBetas):
 
 
 @dataclass(frozen=True)
-class QuadraticBetas(TabulatedBetas):
-    """Betas whose square roots rise linearly from sqrt(first) to sqrt(last) over T = `steps`."""
+class QuadraticBetas(RisingBetas):
+    """Betas whose square roots rise linearly."""
 
     summary: ClassVar[str] = "Noise that grows with the square of the step; 100 short steps leave most of the data."
-    steps: int = 100
-    first: float = 1e-5
-    last: float = 1e-2
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
-
-    def __post_init__(self) -> None:
-        _check_chain(self.steps, first=self.first, last=self.last)
 
     @property
     def betas(self) -> Tensor:
@@ -225,17 +227,10 @@ class QuadraticBetas(TabulatedBetas):
 
 
 @dataclass(frozen=True)
-class SigmoidBetas(TabulatedBetas):
-    """Betas from `first` to `last` along a sigmoid of -6 to 6 over T = `steps`."""
+class SigmoidBetas(RisingBetas):
+    """Betas rising along a sigmoid of -6 to 6."""
 
     summary: ClassVar[str] = "Little noise, a quick rise, then much; 100 short steps leave most of the data."
-    steps: int = 100
-    first: float = 1e-5
-    last: float = 1e-2
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
-
-    def __post_init__(self) -> None:
-        _check_chain(self.steps, first=self.first, last=self.last)
 
     @property
     def betas(self) -> Tensor:
