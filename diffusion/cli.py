@@ -19,7 +19,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one subcommand; an error in what the user asked for is one line on standard error and exit status 2."""
+    """Run one subcommand; an error in what the user asked for is one line on standard error and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m diffusion", description="Music out of noise.")
     subparsers = parser.add_subparsers(dest="command", required=True)
     for name, (module, summary) in COMMANDS.items():
