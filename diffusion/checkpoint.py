@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from diffusion.denoisers import PREDICTIONS, NetworkDenoiser
 from diffusion.denoisers.network import Network
 from diffusion.networks import NETWORKS
-from diffusion.theory import SCHEDULES
+from diffusion.theory import SCHEDULES, schedule_from
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -59,8 +59,7 @@ class Configuration:
         return NETWORKS[self.network["name"]](labels=counts, **arguments)
 
     def denoiser(self, network: Network) -> NetworkDenoiser:
-        arguments = {name: value for name, value in self.schedule.items() if name != "name"}
-        return NetworkDenoiser(network, SCHEDULES[self.schedule["name"]](**arguments), self.prediction)
+        return NetworkDenoiser(network, schedule_from(self.schedule), self.prediction)
 
 
 @dataclass(frozen=True)

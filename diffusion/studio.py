@@ -226,17 +226,19 @@ class Studio:
             options[name]["help"] = sentence
         options["sampler"]["summaries"] = {name: sampler.summary for name, sampler in SAMPLERS.items()}
         options["knobs"] = {
-            name: {each.name: self._describe(each, getattr(sampler, each.name)) for each in fields(sampler)}
+            name: {
+                each.name: {"default": getattr(sampler, each.name), **each.metadata, "choices": self._choices(each)}
+                for each in fields(sampler)
+            }
             for name, sampler in SAMPLERS.items()
         }
         options["presets"] = {title: dict(preset) for title, preset in PRESETS.items()}
         options["model"] = {"name": self.name, "digest": self.digest}
         return options
 
-    def _describe(self, knob: Field[Any], default: Any) -> dict[str, Any]:
-        """What a knob says of itself, less the choices that this model cannot follow."""
-        choices = [each for each in knob.metadata["choices"] if each != "learned" or self.learned_variance]
-        return {"default": default, **knob.metadata, "choices": choices}
+    def _choices(self, knob: Field[Any]) -> list[str]:
+        """The choices of a knob, less those that this model cannot follow."""
+        return [each for each in knob.metadata["choices"] if each != "learned" or self.learned_variance]
 
     def request(self, **arguments: Any) -> Request:
         """A checked request for this model; what is missing or None takes its default, and a seed of -1 is drawn."""
@@ -253,11 +255,11 @@ class Studio:
             value, allowed = getattr(request, name), [ANY, *self.labels[name]]
             if value not in allowed:
                 raise ValueError(f"{name}: got {value!r}, allowed {', '.join(allowed)}")
-        for name, value in request.knobs.items():
-            choices = self.options()["knobs"][request.sampler][name]["choices"]
+        for knob in fields(SAMPLERS[request.sampler]):
+            value, choices = request.knobs[knob.name], self._choices(knob)
             if choices and value not in choices:
                 raise ValueError(
-                    f"{name}: got {value!r}, allowed {', '.join(choices)} (this model has learned no variance)"
+                    f"{knob.name}: got {value!r}, allowed {', '.join(choices)} (this model has learned no variance)"
                 )
         patches = request.duration_s * self.mel.frames_per_s / self.patch_frames
         if abs(patches - round(patches)) > 1e-6:
@@ -352,7 +354,7 @@ class _Turn:
 
 @dataclass(frozen=True)
 class _Shared:
-    """One evaluation at a time, so that threads do not fight over the cores, in the device's fastest format."""
+    """One evaluation at a time, so that threads do not fight over the cores, multiplying matrices in `dtype`."""
 
     inner: Denoiser
     turn: _Turn
@@ -454,8 +456,4 @@ def _knob(knob: Field[Any], default: Any, value: Any) -> Any:
         if value not in knob.metadata["choices"]:
             raise ValueError(f"{knob.name}: got {value!r}, allowed {', '.join(knob.metadata['choices'])}")
         return value
-    if isinstance(default, bool):
-        if value not in (False, True):
-            raise ValueError(f"{knob.name}: got {value!r}, allowed true, false")
-        return bool(value)
     return _number(knob.name, value, knob.metadata["range"] or (-math.inf, math.inf), whole=isinstance(default, int))

@@ -30,6 +30,7 @@ from .schedule import (
     SigmoidBetas,
     TabulatedBetas,
     broadcast,
+    schedule_from,
 )
 from .step import Step
 
@@ -70,6 +71,7 @@ __all__ = [
     "log_variances",
     "posterior",
     "posterior_variance",
+    "schedule_from",
     "trailing_grid",
     "transition",
     "uniform_grid",

@@ -252,7 +252,7 @@ class Shifted(Schedule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.inner, Schedule):
-            object.__setattr__(self, "inner", _from_settings(self.inner))
+            object.__setattr__(self, "inner", schedule_from(self.inner, argument="inner"))
 
     def level(self, log_snr: Tensor) -> Level:
         return self.inner.level(log_snr)
@@ -276,9 +276,10 @@ def _check_chain(steps: int, **betas: float) -> None:
             raise ValueError(f"{name}: got {beta}, allowed strictly between 0 and 1")
 
 
-def _from_settings(settings: Any) -> Schedule:
+def schedule_from(settings: Any, argument: str = "schedule") -> Schedule:
+    """The schedule of JSON settings {"name": ..., **arguments}; ValueError, naming `argument`, for others."""
     if not isinstance(settings, Mapping) or settings.get("name") not in SCHEDULES:
-        raise ValueError(f"inner: got {settings!r}, need a schedule or its name among {', '.join(SCHEDULES)}")
+        raise ValueError(f"{argument}: got {settings!r}, need a schedule or its name among {', '.join(SCHEDULES)}")
     return SCHEDULES[settings["name"]](**{name: value for name, value in settings.items() if name != "name"})
 
 
