@@ -2,103 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
-from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-import soundfile
+from visitor import (
+    SEED,
+    choose,
+    choose_sampler,
+    finished,
+    generate,
+    message,
+    number,
+    pictures,
+    player,
+    quick,
+    watch_pictures,
+    wav,
+)
 
 from diffusion.audio.wav import read_settings
 from diffusion.studio import Clip, Request, Studio
-
-SEED = 424242
-
-
-def number(page, name: str, value: float) -> None:
-    field = page.locator(f"#{name} input[type=number]")
-    field.fill(str(value))
-    field.blur()
-
-
-def choose(page, name: str, value: str) -> None:
-    page.locator(f"#{name} input[value='{value}']").check(force=True)
-
-
-def choose_sampler(page, title: str) -> None:
-    page.locator("#sampler input").click()
-    page.get_by_role("option", name=title, exact=True).click()
-
-
-def quick(page, steps: int = 3, seed: int | None = None) -> None:
-    """The shortest clip that there is."""
-    number(page, "duration_s", 2.56)
-    number(page, "steps", steps)
-    if seed is not None:
-        number(page, "seed", seed)
-
-
-def generate(page) -> None:
-    page.evaluate(
-        """() => {
-            const audio = document.querySelector('audio');
-            [window.before, window.sounded] = [audio.src, false];
-            audio.addEventListener('play', () => { window.sounded = true; });
-        }"""
-    )
-    page.click("#generate:not([disabled])")
-
-
-def finished(page, seed: int | None = None) -> dict[str, Any]:
-    """Wait for the clip that was asked for, and return the settings inside its WAV."""
-    page.wait_for_function("document.querySelector('audio').src !== window.before")
-    page.wait_for_function("window.sounded")  # since it was asked for
-    page.wait_for_selector("#generate:not([disabled])")
-    settings = settings_of(wav(page))
-    assert seed is None or settings["seed"] == seed
-    return settings
-
-
-def wav(page) -> bytes:
-    """The file behind the link to it."""
-    text = page.evaluate(
-        """async () => {
-            const file = await (await fetch(document.querySelector('.download').href)).blob();
-            return await new Promise((resolve) => {
-                const reader = new FileReader();
-                reader.onload = () => resolve(reader.result.split(',')[1]);
-                reader.readAsDataURL(file);
-            });
-        }"""
-    )
-    return base64.b64decode(text)
-
-
-def settings_of(file: bytes) -> dict[str, Any]:
-    with soundfile.SoundFile(io.BytesIO(file)) as sound:
-        return json.loads(sound.comment)
-
-
-def message(page) -> str:
-    return page.locator(".message").inner_text()
-
-
-def watch_pictures(page) -> None:
-    page.evaluate(
-        """() => {
-            window.pictures = {noise: new Set(), belief: new Set()};
-            for (const name of ['noise', 'belief']) {
-                const image = document.querySelector(`[data-picture=${name}] img`);
-                new MutationObserver(() => window.pictures[name].add(image.src)).observe(image, {attributes: true});
-            }
-        }"""
-    )
-
-
-def pictures(page, name: str) -> int:
-    return page.evaluate("name => window.pictures[name].size", name)
 
 
 def test_the_page_is_never_empty_and_its_first_clip_plays(visit) -> None:
@@ -107,10 +30,10 @@ def test_the_page_is_never_empty_and_its_first_clip_plays(visit) -> None:
     assert page.locator(".play").get_attribute("aria-label") == "Play"  # it waits to be asked
     assert "made of noise" in message(page)
     page.click(".play")
-    page.wait_for_function("document.querySelector('audio').currentTime > 0.3")
+    page.wait_for_function("async () => (await import('/page/player.js')).player.position > 0.3")
     page.wait_for_function("document.querySelector('.now').textContent > '0:00.2'")
     page.click(".play")
-    assert page.evaluate("document.querySelector('audio').paused")
+    assert not player(page, "playing")
 
 
 def test_every_control_is_obeyed_and_the_run_is_seen(visit, studio: Studio) -> None:
@@ -159,11 +82,11 @@ def test_the_score_is_the_player(visit) -> None:
     score = page.locator(".seek")
     box = score.bounding_box()
     score.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
-    assert page.evaluate("document.querySelector('audio').currentTime") == pytest.approx(1.28, abs=0.02)
+    assert player(page, "position") == pytest.approx(1.28, abs=0.02)
     score.press("ArrowRight")
-    assert page.evaluate("document.querySelector('audio').currentTime") == pytest.approx(2.28, abs=0.02)
+    assert player(page, "position") == pytest.approx(2.28, abs=0.02)
     score.press("Home")
-    assert page.evaluate("document.querySelector('audio').currentTime") == 0
+    assert player(page, "position") == 0
     assert page.locator(".seek").get_attribute("aria-valuemax") == "2.56"
 
 
@@ -215,21 +138,22 @@ def test_a_kept_seed_repeats_the_clip_and_a_free_one_does_not(visit) -> None:
 
 def test_the_old_music_plays_until_the_new_is_ready(visit) -> None:
     page = visit()
-    page.evaluate("document.querySelector('audio').loop = true")
     page.click(".play")
     page.wait_for_selector(".play[aria-label=Pause]")
-    before = page.evaluate("document.querySelector('audio').src")
+    before = page.locator(".score").get_attribute("data-clip")
     quick(page, 12)
     page.evaluate(
-        """() => {
-            window.silences = 0;
-            document.querySelector('audio').addEventListener('pause', () => { window.silences += 1; });
+        """async () => {
+            const { player } = await import('/page/player.js');
+            window.changes = 0;
+            for (const name of ['change', 'sound']) player.addEventListener(name, () => { window.changes += 1; });
         }"""
     )
     generate(page)
     page.wait_for_function("document.querySelector('.panes').dataset.index >= 4")
-    assert page.evaluate("document.querySelector('audio').src") == before
-    assert page.evaluate("window.silences") == 0
+    assert page.locator(".score").get_attribute("data-clip") == before
+    assert page.evaluate("window.changes") == 0
+    assert player(page, "playing")
     finished(page)
 
 

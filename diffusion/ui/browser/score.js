@@ -1,0 +1,262 @@
+// The score: pictures of a run as they come, and the face of the player for the clip that it ends in.
+import { player } from "./player.js";
+import { t } from "./words.js";
+
+const FRAME_MS = 70; // pictures come faster than anyone can look on a fast machine: each stays for a moment
+
+const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
+const minus = (text) => text.replace("-", "−");
+const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+
+export class Score extends EventTarget {
+  // Fires "run" when a run begins, "picture" when a step is shown, "clip" when a clip is on; `clip` and `frames` say which.
+  clip = null; // the last finished clip, which stays playable while the next is made
+  frames = []; // pictures of the run on show: {index, total, t, log_snr, evaluations, seconds, noise, belief}
+  asked = false; // whether the visitor asked for the run on show: then it may sound by itself
+
+  #run = null; // messages of older ones are late
+  #over = new Set(); // runs that are finished or overtaken
+  #queue = []; // pictures still to be shown
+  #drawing = false;
+  #pending = null; // a finished clip whose pictures are still being shown
+  #note = ""; // what the server said about the link that led here
+
+  constructor({ element }) {
+    super();
+    this.element = element;
+    this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
+    this.#noise();
+    this.#transport();
+  }
+
+  find(selector) { return this.element.querySelector(selector); }
+
+  say(text) {
+    this.find(".message").textContent = text;
+    this.find(".message").classList.remove("error");
+  }
+
+  fail(text) {
+    this.say(text);
+    this.find(".message").classList.add("error");
+    this.announce(text);
+  }
+
+  announce(text) { this.find(".announcement").textContent = text; }
+
+  // Every message of the server comes here: {kind: frame | clip | note | error, ...}.
+  receive(message) {
+    if (!message || this.#over.has(message.run)) return;
+    if (message.kind === "frame") {
+      if (message.run !== this.#run) this.#begin(message);
+      if (this.frames.some((frame) => frame.index === message.index)) return;
+      this.frames.push(message);
+      this.#queue.push(message);
+      this.#roll();
+    } else if (message.kind === "clip") {
+      if (message.run !== this.#run) this.#begin(message);
+      const last = this.frames.length ? this.frames[this.frames.length - 1].index : -1;
+      if (!(this.calm.matches && last < 0)) this.#queue.push(...message.film.filter((frame) => frame.index > last));
+      this.#over.add(message.run);
+      this.#pending = message;
+      this.#roll();
+    } else if (message.kind === "note") {
+      this.#note = message.text;
+      this.say(message.text);
+    } else if (message.kind === "error") {
+      this.element.classList.remove("sampling", "waiting");
+      this.fail(message.text);
+    }
+  }
+
+  // Puts a finished clip on: its picture, its film, its sound.
+  async showClip(clip, { sound = player.playing, position = 0 } = {}) {
+    clip.buffer ??= await player.decode(bytesOf(clip.audio).buffer);
+    this.clip = clip;
+    this.frames = clip.film;
+    const film = this.find(".film input");
+    film.max = film.value = this.frames.length;
+    film.disabled = false;
+    this.#paint("belief", clip.score);
+    if (this.frames.length) this.#paint("noise", this.frames[this.frames.length - 1].noise);
+    this.#number("evaluations", String(clip.settings.evaluations));
+    this.#number("seconds", `${clip.seconds.toFixed(1)} s`);
+    this.#number("seed", String(clip.settings.seed));
+    this.element.style.setProperty("--progress", 0);
+    this.element.querySelector(".score").dataset.clip = clip.run;
+    const download = this.find(".download");
+    if (download.href) URL.revokeObjectURL(download.href);
+    download.href = URL.createObjectURL(new Blob([bytesOf(clip.audio)], { type: "audio/wav" }));
+    download.download = clip.name;
+    download.removeAttribute("aria-disabled");
+    this.find(".link").disabled = this.find(".play").disabled = false;
+    player.show(clip.buffer, { position });
+    this.#axis(player.duration);
+    this.find(".seek").setAttribute("aria-valuemax", player.duration);
+    this.find(".end").textContent = clock(player.duration);
+    this.follow();
+    if (sound) await player.play();
+    this.dispatchEvent(new Event("clip"));
+  }
+
+  // Shows picture `index` of the film; the one past the last is the finished clip's.
+  async showFrame(index) {
+    this.find(".film input").value = index;
+    const frame = this.frames[index] ?? this.frames[this.frames.length - 1];
+    if (frame) await this.#picture(frame);
+    if (index >= this.frames.length && this.clip) this.#paint("belief", this.clip.score);
+    this.element.style.setProperty("--progress", 0);
+  }
+
+  title(clip) {
+    const words = ["style", "ensemble"].map((name) => clip.settings[name].replaceAll("_", " ")).filter((word) => word !== "any");
+    const text = words.join(" for ") || "anything";
+    return `${text[0].toUpperCase()}${text.slice(1)}, made of noise ${clip.settings.seed}.`;
+  }
+
+  #begin(next) {
+    if (this.#run) this.#over.add(this.#run);
+    this.#run = next.run;
+    this.frames = [];
+    this.#queue = [];
+    this.#pending = null;
+    this.element.classList.add("sampling");
+    this.element.classList.remove("waiting");
+    this.find(".film input").disabled = true;
+    if (!this.clip) this.#axis(next.duration_s || next.settings.duration_s);
+    this.say(t("Composing."));
+    this.dispatchEvent(new Event("run"));
+  }
+
+  async #finish() {
+    const clip = this.#pending;
+    this.#pending = null;
+    this.element.classList.remove("sampling", "waiting");
+    const { stopped_at: step, steps } = clip.settings;
+    const text = step === null
+      ? this.title(clip)
+      : t("Stopped after step {step} of {steps}: this is what the model believed.", { step, steps });
+    this.say(this.#note && !this.asked ? `${text} ${this.#note}` : text);
+    await this.showClip(clip, { sound: this.asked || player.playing });
+    this.announce(t("{title} Ready to play.", { title: text }));
+    this.asked = false;
+  }
+
+  async #roll() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    while (this.#queue.length) {
+      await this.#picture(this.#queue.shift());
+      if (this.#queue.length || this.#pending) await new Promise((done) => setTimeout(done, FRAME_MS));
+    }
+    this.#drawing = false;
+    if (this.#pending) await this.#finish();
+  }
+
+  async #picture(frame) {
+    this.#number("step", `${frame.index} / ${frame.total}`);
+    this.#number("t", frame.t.toFixed(3));
+    this.#number("log_snr", Number.isFinite(frame.log_snr) && frame.log_snr < 30 ? minus(frame.log_snr.toFixed(2)) : "∞");
+    this.#number("evaluations", String(frame.evaluations));
+    this.#number("seconds", `${frame.seconds.toFixed(1)} s`);
+    this.#number("seed", String(frame.seed));
+    this.element.style.setProperty("--progress", frame.index / frame.total);
+    await Promise.all([this.#paint("noise", frame.noise), this.#paint("belief", frame.belief || frame.noise)]);
+    this.find(".panes").dataset.index = frame.index;
+    this.dispatchEvent(new Event("picture"));
+  }
+
+  #number(name, text) { this.find(`[data-number="${name}"]`).textContent = text; }
+
+  // Decoded before it is shown, so that nothing flickers.
+  async #paint(name, uri) {
+    const next = new Image();
+    next.src = uri;
+    try { await next.decode(); } catch { return; }
+    this.find(`[data-picture="${name}"] img`).src = uri;
+  }
+
+  #axis(length) {
+    const step = length > 30 ? 5 : length > 6 ? 1 : 0.5;
+    this.find(".seconds").replaceChildren(...Array.from({ length: Math.floor(length / step) + 1 }, (_, i) => {
+      const tick = document.createElement("span");
+      tick.textContent = i * step + (i ? "" : " s");
+      tick.style.left = `${(100 * i * step) / length}%`;
+      return tick;
+    }));
+  }
+
+  follow() {
+    const { position, duration } = player, seek = this.find(".seek");
+    this.find(".playhead").style.left = `${duration ? (100 * position) / duration : 0}%`;
+    this.find(".now").textContent = clock(position);
+    seek.setAttribute("aria-valuenow", position.toFixed(1));
+    seek.setAttribute("aria-valuetext", t("{position} of {duration} seconds", { position: position.toFixed(1), duration: duration.toFixed(1) }));
+    if (player.playing) requestAnimationFrame(() => this.follow());
+  }
+
+  #transport() {
+    const play = this.find(".play"), seek = this.find(".seek"), film = this.find(".film input"), link = this.find(".link");
+    play.addEventListener("click", () => player.toggle());
+    player.addEventListener("change", () => {
+      this.element.classList.toggle("playing", player.playing);
+      play.setAttribute("aria-label", player.playing ? t("Pause") : t("Play"));
+      this.follow();
+    });
+    const point = (event) => {
+      const box = seek.getBoundingClientRect();
+      player.seek(((event.clientX - box.left) / box.width) * player.duration);
+    };
+    seek.addEventListener("pointerdown", (event) => { seek.setPointerCapture(event.pointerId); point(event); });
+    seek.addEventListener("pointermove", (event) => { if (seek.hasPointerCapture(event.pointerId)) point(event); });
+    seek.addEventListener("keydown", (event) => {
+      const moves = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -5, PageUp: 5 };
+      if (event.key in moves) player.seek(player.position + moves[event.key]);
+      else if (event.key === "Home") player.seek(0);
+      else if (event.key === "End") player.seek(player.duration);
+      else if (event.key === " ") player.toggle();
+      else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    film.addEventListener("input", () => this.showFrame(Number(film.value)));
+    for (const button of this.element.querySelectorAll(".views button")) {
+      button.addEventListener("click", () => {
+        this.find(".panes").dataset.view = button.dataset.view;
+        for (const each of this.element.querySelectorAll(".views button")) each.setAttribute("aria-pressed", each === button);
+      });
+    }
+    link.addEventListener("click", async () => {
+      const url = `${location.origin}${location.pathname}?${this.clip.query}`;
+      try {
+        await navigator.clipboard.writeText(url);
+        link.textContent = t("Copied");
+      } catch {
+        history.replaceState(null, "", url);
+        link.textContent = t("Link is in the address bar");
+      }
+      setTimeout(() => { link.textContent = t("Copy link"); }, 2500);
+    });
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("#generate");
+      if (!button || button.disabled) return;
+      this.asked = true;
+      this.element.classList.add("waiting");
+      this.say(t("Waiting for a turn."));
+    });
+  }
+
+  // Until the first message there is noise, as everywhere here.
+  #noise() {
+    const canvas = document.createElement("canvas");
+    canvas.width = 320;
+    canvas.height = 64;
+    const context = canvas.getContext("2d"), image = context.createImageData(320, 64);
+    for (let i = 0; i < image.data.length; i += 4) {
+      const level = (Math.random() + Math.random() + Math.random()) / 3;
+      image.data.set([255 * level ** 0.9, 190 * level ** 2.4, 120 * level * (1 - level) * 2, 255], i);
+    }
+    context.putImageData(image, 0, 0);
+    for (const picture of this.element.querySelectorAll(".pane img")) picture.src = canvas.toDataURL();
+  }
+}

@@ -1,0 +1,124 @@
+"""What the visitors of one page share: the studio, and the run that each has under way."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from diffusion.studio import Clip, Request, Studio
+from diffusion.ui.film import Film, score
+
+
+@dataclass
+class _Run:
+    """What can happen to a run from outside: its visitor stops it, or starts another."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    superseded: bool = False
+
+
+class Visits:
+    """The runs of all visitors of a page, by session."""
+
+    def __init__(self, studio: Studio, welcome: Path | None = None) -> None:
+        self.studio = studio
+        self.options = studio.options()
+        self._runs: dict[str, _Run] = {}
+        self._asked: set[str] = set()  # sessions that have seen what they asked for
+        self._welcome = _read_welcome(welcome) if welcome else None
+
+    def perform(self, request: Request, session: str) -> Iterator[dict[str, Any]]:
+        """The messages of one run for the score: pictures as they come, and the clip at last.
+
+        A visitor's next run ends the one before without a clip, and so does closing the iterator.
+        """
+        name, film, run = uuid.uuid4().hex, Film(self.studio.mel, request), _Run()
+        if session in self._runs:
+            self._runs[session].superseded = True
+            self._runs[session].stop.set()
+        self._runs[session] = run
+        try:
+            with closing(self.studio.generate(request, run.stop)) as steps:
+                for each in steps:
+                    if run.superseded:
+                        return
+                    if isinstance(each, Clip):
+                        wav = each.to_wav()
+                        picture = score(each.features, self.studio.mel)
+                        yield clip_message(name, each.settings, each.seconds, film.frames, picture, wav)
+                    elif film.wants(each):
+                        yield {"kind": "frame", "run": name, **film.add(each)}
+        finally:
+            if self._runs.get(session) is run:
+                del self._runs[session]
+
+    def stop(self, http: gr.Request) -> None:
+        """Let this visitor's run end with what the model believes now."""
+        if http.session_hash in self._runs:
+            self._runs[http.session_hash].stop.set()
+
+    def leave(self, http: gr.Request) -> None:
+        """Nobody listens any more."""
+        self._asked.discard(http.session_hash or "")
+        if http.session_hash in self._runs:
+            self._runs[http.session_hash].superseded = True
+            self._runs[http.session_hash].stop.set()
+
+    def answer(self, request: Request, session: str) -> Iterator[dict[str, Any]]:
+        """What a visitor asked for; from then on the welcome is not shown to that session."""
+        self._asked.add(session)
+        return self.perform(request, session)
+
+    def welcome(self, session: str) -> Iterator[dict[str, Any]]:
+        """A clip to look at and to hear before anything was asked: the shipped one, or else one made now and kept."""
+        if session in self._asked:
+            return
+        if self._welcome is None:
+            for message in self.perform(self.studio.request(seed=0), session):
+                if message["kind"] == "clip":
+                    self._welcome = message
+                yield message
+        else:
+            yield self._welcome
+
+
+def clip_message(
+    run: str, settings: dict[str, Any], seconds: float, film: list[dict[str, Any]], picture: str, wav: bytes
+) -> dict[str, Any]:
+    """A finished clip, as the score takes it."""
+    return {
+        "kind": "clip",
+        "run": run,
+        "settings": settings,
+        "seconds": round(seconds, 2),
+        "film": film,
+        "score": picture,
+        "audio": base64.b64encode(wav).decode(),
+        "name": file_name(settings),
+        "query": Request.from_dict(settings).to_query(),
+    }
+
+
+def _read_welcome(path: Path) -> dict[str, Any] | None:
+    """The message of a clip that `generate --out WAV --film JSON` wrote, or None where there is none."""
+    film = path.with_suffix(".json")
+    if not (path.is_file() and film.is_file()):
+        return None
+    story = json.loads(film.read_text())
+    return clip_message(
+        "welcome", story["settings"], story["seconds"], story["film"], story["score"], path.read_bytes()
+    )
+
+
+def file_name(settings: dict[str, Any]) -> str:
+    """What a clip is called on a visitor's disk."""
+    return f"out-of-noise-{settings['style']}-{settings['ensemble']}-{settings['seed']}.wav"

@@ -1,0 +1,101 @@
+"""What a visitor does with hands, eyes and ears."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from typing import Any
+
+import soundfile
+
+SEED = 424242
+
+
+def number(page, name: str, value: float) -> None:
+    field = page.locator(f"#{name} input[type=number]")
+    field.fill(str(value))
+    field.blur()
+
+
+def choose(page, name: str, value: str) -> None:
+    page.locator(f"#{name} input[value='{value}']").check(force=True)
+
+
+def choose_sampler(page, title: str) -> None:
+    page.locator("#sampler input").click()
+    page.get_by_role("option", name=title, exact=True).click()
+
+
+def quick(page, steps: int = 3, seed: int | None = None) -> None:
+    """The shortest clip that there is."""
+    number(page, "duration_s", 2.56)
+    number(page, "steps", steps)
+    if seed is not None:
+        number(page, "seed", seed)
+
+
+def generate(page) -> None:
+    page.evaluate(
+        """async () => {
+            const { player } = await import('/page/player.js');
+            [window.before, window.sounded] = [document.querySelector('.score').dataset.clip, player.playing];
+            player.addEventListener('change', () => { window.sounded ||= player.playing; });
+        }"""
+    )
+    page.click("#generate:not([disabled])")
+
+
+def finished(page, seed: int | None = None) -> dict[str, Any]:
+    """Wait for the clip that was asked for, and return the settings inside its WAV."""
+    page.wait_for_function("document.querySelector('.score').dataset.clip !== window.before")
+    page.wait_for_function("window.sounded")  # since it was asked for
+    page.wait_for_selector("#generate:not([disabled])")
+    settings = settings_of(wav(page))
+    assert seed is None or settings["seed"] == seed
+    return settings
+
+
+def wav(page) -> bytes:
+    """The file behind the link to it."""
+    text = page.evaluate(
+        """async () => {
+            const file = await (await fetch(document.querySelector('.download').href)).blob();
+            return await new Promise((resolve) => {
+                const reader = new FileReader();
+                reader.onload = () => resolve(reader.result.split(',')[1]);
+                reader.readAsDataURL(file);
+            });
+        }"""
+    )
+    return base64.b64decode(text)
+
+
+def settings_of(file: bytes) -> dict[str, Any]:
+    with soundfile.SoundFile(io.BytesIO(file)) as sound:
+        return json.loads(sound.comment)
+
+
+def player(page, property: str) -> Any:
+    """What the page's player says of itself: playing, position, duration, loop."""
+    return page.evaluate("async (name) => (await import('/page/player.js')).player[name]", property)
+
+
+def message(page) -> str:
+    return page.locator(".message").inner_text()
+
+
+def watch_pictures(page) -> None:
+    page.evaluate(
+        """() => {
+            window.pictures = {noise: new Set(), belief: new Set()};
+            for (const name of ['noise', 'belief']) {
+                const image = document.querySelector(`[data-picture=${name}] img`);
+                new MutationObserver(() => window.pictures[name].add(image.src)).observe(image, {attributes: true});
+            }
+        }"""
+    )
+
+
+def pictures(page, name: str) -> int:
+    return page.evaluate("name => window.pictures[name].size", name)
