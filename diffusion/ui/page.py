@@ -224,7 +224,7 @@ def launch(blocks: gr.Blocks, **arguments: Any) -> None:
             font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
             font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
         ),
-        css=(BROWSER / "page.css").read_text(),
+        css="".join(sheet.read_text() for sheet in sorted(BROWSER.glob("*.css"))),
         footer_links=["api"],
         run_history=False,
         max_file_size=FILE_BYTES,

@@ -1,0 +1,3 @@
+// The keys of the page.
+
+export function mount(host, score) {}
