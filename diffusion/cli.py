@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from diffusion import generate
+from diffusion import generate, hub
 from diffusion.data import command as data
 from diffusion.evaluation import command as evaluation
 from diffusion.training import command as training
@@ -14,6 +14,7 @@ COMMANDS = {
     "generate": (generate, "compose a clip"),
     "data": (data, "turn scores into labelled features"),
     "train": (training, "train a denoiser on features"),
+    "publish": (hub, "push the page to a Hugging Face Space, or a checkpoint to a model repository"),
     "evaluate": (evaluation, "judge a checkpoint's clips beside real ones and controls"),
 }
 

@@ -1,0 +1,159 @@
+"""Publishing to, and fetching from, a Hub on this machine; each command in a process of its own, as people run it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stand_in import TOKEN, Hub, serve
+
+from diffusion import checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+FETCH = "import sys; from diffusion.hub import fetch; print(fetch(sys.argv[1]))"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[tuple[Hub, str]]:
+    with serve(tmp_path / "hub") as running:
+        yield running
+
+
+def run(address: str, cache: Path, *arguments: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": address,
+        "HF_HOME": str(cache),
+        "HF_TOKEN": token,
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def publish(hub: tuple[Hub, str], cache: Path, *arguments: str, token: str = TOKEN):
+    return run(hub[1], cache, "-m", "diffusion", "publish", *arguments, token=token)
+
+
+def test_a_published_model_is_fetched_whole_and_kept(
+    hub: tuple[Hub, str], small_checkpoint: Path, tmp_path: Path
+) -> None:
+    done = publish(hub, tmp_path, "--model", "someone/tune", "--checkpoint", str(small_checkpoint))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{hub[1]}/someone/tune"
+    held = set(hub[0].files("model", "someone/tune"))
+    assert {"model.safetensors", "config.json"} <= held <= {"model.safetensors", "config.json", "README.md"}
+    for name in ("someone/tune", f"someone/tune@{hub[0].commit('model', 'someone/tune')}"):
+        fetched = run(hub[1], tmp_path, "-c", FETCH, name)
+        assert fetched.returncode == 0, fetched.stderr
+        assert checkpoint.load(Path(fetched.stdout.strip())).digest == checkpoint.load(small_checkpoint).digest
+    later = run("http://127.0.0.1:9", tmp_path, "-c", FETCH, "someone/tune")  # nobody listens there
+    assert later.returncode == 0, later.stderr
+    assert later.stdout == fetched.stdout
+
+
+def test_a_space_holds_what_it_needs_and_nothing_else(hub: tuple[Hub, str], tmp_path: Path) -> None:
+    stale = hub[0].folder("space", "someone/out-of-noise") / "diffusion" / "removed.py"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("")
+    done = publish(hub, tmp_path, "--space", "someone/out-of-noise")
+    assert done.returncode == 0, done.stderr
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    needed = {
+        name
+        for name in tracked
+        if name.startswith(("diffusion/", "checkpoints/"))
+        or name in ("app.py", "requirements.txt", "pyproject.toml", "README.md", "LICENSE")
+    }
+    held = set(hub[0].files("space", "someone/out-of-noise"))
+    assert needed <= held
+    assert not {name for name in held - needed if name in tracked or "__pycache__" in name}
+    for name in needed:
+        assert (hub[0].folder("space", "someone/out-of-noise") / name).read_bytes() == (ROOT / name).read_bytes()
+    assert not stale.exists()
+
+
+def test_what_is_not_there_is_named(hub: tuple[Hub, str], tmp_path: Path) -> None:
+    for name, words in {
+        "nobody/nothing": "no such folder here, and",
+        "not a model": "no such folder; allowed a folder or a Hub id",
+    }.items():
+        fetched = run(hub[1], tmp_path, "-c", FETCH, name)
+        assert fetched.returncode == 1
+        assert f"checkpoint: got {name!r}" in fetched.stderr
+        assert words in fetched.stderr
+    away = run("http://127.0.0.1:9", tmp_path, "-c", FETCH, "someone/tune")
+    assert "http://127.0.0.1:9 cannot be reached" in away.stderr
+
+
+def test_a_refusal_is_passed_on_and_nothing_is_half_done(
+    hub: tuple[Hub, str], small_checkpoint: Path, tmp_path: Path
+) -> None:
+    refused = publish(hub, tmp_path, "--space", "someone/out-of-noise", token="hf_wrong")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: space: got 'someone/out-of-noise', and the Hub says: ")
+    assert "Invalid username or password" in refused.stderr
+    assert not hub[0].folder("space", "someone/out-of-noise").exists()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{}")
+    broken = publish(hub, tmp_path, "--model", "someone/tune", "--checkpoint", str(tmp_path / "broken"))
+    assert broken.returncode == 1
+    assert "no file model.safetensors" in broken.stderr
+    assert not hub[0].folder("model", "someone/tune").exists()
+    for arguments in ((), ("--space", "no owner"), ("--space", "../../x")):
+        wrong = publish(hub, tmp_path, *arguments)
+        assert wrong.returncode == 1
+        assert wrong.stderr.startswith("error: ")
+
+
+@pytest.mark.slow
+def test_the_uploaded_folder_starts_on_its_own(hub: tuple[Hub, str], tmp_path: Path) -> None:
+    """In a fresh virtual environment that holds what requirements.txt says and nothing else."""
+    from gradio_client import Client
+
+    assert publish(hub, tmp_path, "--space", "someone/out-of-noise").returncode == 0
+    folder = hub[0].folder("space", "someone/out-of-noise")
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    requirements = (folder / "requirements.txt").read_text().split()
+    torch = next(line for line in requirements if line.startswith("torch=="))
+    for wanted in ([torch], ["-r", "requirements.txt"]):  # by its exact version first: else pip may choose a GPU build
+        subprocess.run([python, "-m", "pip", "install", "-q", *wanted], cwd=folder, check=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    address = f"http://127.0.0.1:{port}"
+    with (tmp_path / "log.txt").open("w") as log:
+        server = subprocess.Popen(
+            [python, "app.py", "--port", str(port)], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            for _ in range(600):
+                assert server.poll() is None, (tmp_path / "log.txt").read_text()
+                try:
+                    urllib.request.urlopen(address, timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            *_, path, settings = Client(address, verbose=False).predict(
+                seed=7, steps=2, duration_s=2.56, api_name="/generate"
+            )
+        finally:
+            server.terminate()
+            server.wait()
+            shutil.rmtree(tmp_path / "venv")  # gigabytes
+    assert settings["seed"] == 7
+    assert Path(path).stat().st_size > 100_000
