@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 import secrets
 import threading
 import time
 import tomllib
-from collections.abc import Generator, Mapping
+import unicodedata
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -32,7 +35,10 @@ from diffusion.theory import Cond, Denoiser, Estimate, Schedule, SeededNoise, St
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 ANY = "any"
 SEEDS = 2**32
+DRAWN = -1  # stands for a seed that is drawn
+SEED_DIGITS = 20  # no seed has more, nor is read if it does
 MEL_TOLERANCE_DB = 0.5  # mean over a spectrogram; bf16 against float32 on a CPU measures 0.1, another seed 5 to 16
+SHARED = ("sampler", "knobs", "steps", "duration_s")  # by all clips of a batch
 RESULT_KEYS = ("evaluations", "stopped_at", "version")  # what settings say beyond the request
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
@@ -46,19 +52,39 @@ HELP = {
     "sampler": "The method that walks from noise to music.",
     "steps": "How many times the model looks at the noise; each look takes the same time.",
     "guidance_scale": "How strictly to follow the style: 1 leaves the model free, more is clearer and less varied.",
-    "seed": "The number that the noise is grown from; the same seed and settings give the same clip.",
+    "seed": "A number or any word, such as your name: the same seed and settings give the same clip.",
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "Instant": {"sampler": "unipc", "steps": 8},
     "Balanced": {"sampler": "unipc", "steps": 20},
     "Full": {"sampler": "ddpm", "steps": 200},
+    "2020": {"sampler": "ddpm", "steps": 1000},
 }
 
 
 def draw_seed() -> int:
     """A seed that nobody has chosen."""
     return secrets.randbelow(SEEDS)
+
+
+def seed_of(text: str) -> int:
+    """The seed that a text names: a whole number is itself, any other text the start of its SHA-256, for ever the same.
+
+    Case, surrounding space and the way that accents are stored make no difference; an empty text is DRAWN.
+
+    >>> seed_of("42"), seed_of("Ada"), seed_of(" ADA "), seed_of("")
+    (42, 4260250381, 4260250381, -1)
+    """
+    word = unicodedata.normalize("NFC", text).strip().casefold()
+    if not word:
+        return DRAWN
+    if not re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", word):
+        return int.from_bytes(hashlib.sha256(word.encode("utf-8", "surrogatepass")).digest()[:4])
+    whole, _, fraction = word.partition(".")
+    if fraction.strip("0") or len(whole) > SEED_DIGITS:
+        raise ValueError(f"seed: got {_cut(word)}, allowed a whole number from 0 to {SEEDS - 1}, or a word")
+    return int(whole)
 
 
 def find_checkpoint(folder: Path = CHECKPOINTS) -> Path:
@@ -133,6 +159,8 @@ class Request:
         for name, text in parse_qsl(query, keep_blank_values=True):
             if name in ("style", "ensemble", "sampler", "model"):
                 settings[name] = text
+            elif name == "seed":
+                settings[name] = seed_of(text)
             else:
                 (settings if name in RANGES else knobs)[name] = _parse(text)
         return cls.from_dict({**settings, "knobs": knobs})
@@ -218,10 +246,10 @@ class Studio:
             titles = {each: SAMPLERS[each].title if name == "sampler" else _title(each) for each in choices}
             options[name] = {"default": getattr(defaults, name), "choices": choices, "titles": titles}
         for name, (low, high) in RANGES.items():
-            default = -1 if name == "seed" else getattr(defaults, name)
+            default = DRAWN if name == "seed" else getattr(defaults, name)
             options[name] = {"default": default, "minimum": low, "maximum": high}
         options["duration_s"]["step"] = self.patch_frames / self.mel.frames_per_s
-        options["seed"]["drawn"] = -1
+        options["seed"]["drawn"] = DRAWN
         for name, sentence in HELP.items():
             options[name]["help"] = sentence
         options["sampler"]["summaries"] = {name: sampler.summary for name, sampler in SAMPLERS.items()}
@@ -241,7 +269,10 @@ class Studio:
         return [each for each in knob.metadata["choices"] if each != "learned" or self.learned_variance]
 
     def request(self, **arguments: Any) -> Request:
-        """A checked request for this model; what is missing or None takes its default, and a seed of -1 is drawn."""
+        """A checked request for this model; what is missing or None takes its default.
+
+        A seed may be a number or a text for `seed_of`; DRAWN draws one.
+        """
         options = self.options()
         given = {name: value for name, value in arguments.items() if value is not None}
         names = [each.name for each in fields(Request) if each.name not in ("knobs", "model")]
@@ -278,25 +309,58 @@ class Studio:
         Setting `stop` ends the run within one evaluation, and the clip is then what the model believed last (it looks
         at least once). Closing the iterator ends it without a clip. ValueError, at once, if the request does not fit.
         """
-        self.check(request)
-        return self._run(replace(request, model=self.digest), stop or threading.Event())
+        return self.generate_many([request], stop)
 
-    def _run(self, request: Request, stop: threading.Event) -> Generator[Preview | Clip]:
+    def generate_many(
+        self, requests: Sequence[Request], stop: threading.Event | None = None
+    ) -> Generator[Preview | Clip]:
+        """As `generate`, for several requests of one sampler, number of steps and duration as one batch.
+
+        Previews of the first, then a Clip for each. Every clip is what it would be alone within MEL_TOLERANCE_DB (its
+        noise is the same to the bit), and its seconds are its share of the batch's, which is less than it takes alone.
+        """
+        for request in requests:
+            self.check(request)
+        shared = [{name: getattr(each, name) for name in SHARED} for each in requests]
+        if not shared or any(each != shared[0] for each in shared):
+            raise ValueError(f"requests: got {shared}, need at least one, and one value of {', '.join(SHARED)}")
+        return self._run([replace(each, model=self.digest) for each in requests], stop or threading.Event())
+
+    def guided_label(self, request: Request) -> str | None:
+        """The label that guidance exaggerates, or None where there is none to or the scale is 1: then it is free."""
+        if request.guidance_scale == 1:
+            return None
+        return next((name for name in GUIDED if getattr(request, name) != ANY), None)
+
+    def _run(self, requests: list[Request], stop: threading.Event) -> Generator[Preview | Clip]:
         start = time.perf_counter()
-        frames = self.mel.frames_of(request.duration_s)
-        noise = SeededNoise([request.seed])
-        x = noise(0, torch.empty(1, 1, self.mel.bands, frames, device=self.device))
-        indices = {name: [ANY, *values].index(getattr(request, name, ANY)) for name, values in self.labels.items()}
-        cond = {name: torch.tensor([index], device=self.device) for name, index in indices.items()}
-        chosen = [name for name in GUIDED if indices[name]][:1]
-        scales = {name: torch.tensor([request.guidance_scale], dtype=torch.float64) for name in chosen}
+        first = requests[0]
+        noise = SeededNoise([each.seed for each in requests])
+        x = noise(
+            0, torch.empty(len(requests), 1, self.mel.bands, self.mel.frames_of(first.duration_s), device=self.device)
+        )
+        cond = {
+            name: torch.tensor(
+                [[ANY, *values].index(getattr(each, name, ANY)) for each in requests], device=self.device
+            )
+            for name, values in self.labels.items()
+        }
+        labels = [self.guided_label(each) for each in requests]
+        scales = {
+            name: torch.tensor(
+                [each.guidance_scale if label == name else 1.0 for each, label in zip(requests, labels, strict=True)],
+                dtype=torch.float64,
+            )
+            for name in GUIDED
+            if name in labels
+        }
         guided = Clipped(Guided(self._denoiser, scales), self.codec.bounds)
         watched = _Watched(guided, stop)
-        times = uniform_grid(guided.schedule, request.steps)
+        times = uniform_grid(guided.schedule, first.steps)
         step: Step | None = None
         features: Tensor | None = None
         try:
-            for step in request.method.steps(watched, x, times, cond=cond, noise=noise):
+            for step in first.method.steps(watched, x, times, cond=cond, noise=noise):
                 level = guided.schedule(torch.tensor(step.s, dtype=torch.float64))
                 yield Preview(
                     step.index,
@@ -316,16 +380,19 @@ class Studio:
             features = watched.belief
         assert step is not None
         assert features is not None
-        with self._turn, torch.no_grad():
-            wave = finish(self.codec.decode(features), self.mel.sample_rate_hz)[0].cpu().numpy()
-        settings = {
-            **request.to_dict(),
-            "evaluations": watched.evaluations,
-            "stopped_at": step.index if step.index < step.total else None,
-            "version": _version(),
-        }
-        seconds = time.perf_counter() - start
-        yield Clip(wave, _first(features), self.mel.sample_rate_hz, settings, seconds)
+        share_s = (time.perf_counter() - start) / len(requests)
+        for request, each in zip(requests, features.split(1), strict=True):
+            start = time.perf_counter()
+            with self._turn, torch.no_grad():
+                wave = finish(self.codec.decode(each), self.mel.sample_rate_hz)[0].cpu().numpy()
+            settings = {
+                **request.to_dict(),
+                "evaluations": watched.evaluations,
+                "stopped_at": step.index if step.index < step.total else None,
+                "version": _version(),
+            }
+            seconds = share_s + time.perf_counter() - start
+            yield Clip(wave, _first(each), self.mel.sample_rate_hz, settings, seconds)
 
     def warm_up(self) -> None:
         """Pay for the first evaluation and the first decode now, so that the first visitor does not."""
@@ -401,8 +468,16 @@ def _first(x: Tensor) -> np.ndarray:
     return x[0, 0].to("cpu", torch.float32, copy=True).numpy()
 
 
-def _seed(given: Mapping[str, Any]) -> dict[str, int]:
-    return {"seed": draw_seed()} if given.get("seed", -1) == -1 else {}
+def _seed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The seed that is meant, if anything but a number to be checked."""
+    seed = given.get("seed", DRAWN)
+    if isinstance(seed, str):
+        seed = seed_of(seed)
+    return {"seed": draw_seed() if seed == DRAWN else seed}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SEED_DIGITS else f"{text[:SEED_DIGITS]}…"
 
 
 def _title(value: str) -> str:
