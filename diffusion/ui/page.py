@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
+from uuid import uuid4
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -18,11 +20,13 @@ from diffusion.studio import Request, Studio, draw_seed
 from diffusion.ui.controls import ARGUMENTS, build_controls, build_knobs
 from diffusion.ui.endpoints import build_endpoints
 from diffusion.ui.film import notes
+from diffusion.ui.links import filed, linked, qr
 from diffusion.ui.visits import Visits
 
 BROWSER = Path(__file__).parent / "browser"
-# Messages that come before the modules have loaded wait for them.
+# Messages that come before the modules have loaded wait for them. The browser may trigger what is named here.
 MOUNT = """
+const events = ["restore"];
 let receive = (message) => early.push(message);
 const early = [props.value];
 watch("value", () => receive(props.value));
@@ -35,6 +39,7 @@ RUNS_AT_ONCE = 4  # more share the same cores, and each would wait longer for it
 WAITING = 32
 FILE_AGE_S = 3600
 FILE_BYTES = 64 * 2**20
+NOTE_CHARACTERS = 300
 
 INK = gr.themes.Color(
     c50="#f7f5f1",
@@ -85,6 +90,7 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             elem_id="score",
             apply_default_css=False,
             padding=False,
+            server_functions=[qr],
         )
         with gr.Row(elem_id="deck"):
             with gr.Row(elem_id="presets"):
@@ -95,6 +101,7 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             with gr.Row(elem_id="go"):
                 stop = gr.Button("Stop", interactive=False, elem_id="stop")
                 generate = gr.Button("Generate", variant="primary", interactive=False, elem_id="generate")
+        gr.HTML((BROWSER / "takes.html").read_text(), elem_id="takes", padding=False)
         with gr.Row(elem_id="rail"):
             controls, keep, dice = build_controls(options)
         with gr.Row(elem_id="folds"):
@@ -107,6 +114,9 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
         inputs = [controls[name] for name in ARGUMENTS]
         knob_inputs = list(knobs.values())
 
+        idle = {generate: gr.Button(interactive=True), stop: gr.Button(interactive=False)}
+        elsewhere = f"which is not here: with {studio.name} ({studio.digest}) the same settings make another clip."
+
         def gather(values: tuple[Any, ...]) -> dict[str, Any]:
             arguments = dict(zip(ARGUMENTS, values, strict=False))
             own = options["knobs"].get(arguments["sampler"], {})
@@ -117,46 +127,78 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             arguments = gather(values)
             if arguments["seed"] in (None, before) and not (kept and before != -1):
                 arguments["seed"] = -1
-            idle = {generate: gr.Button(interactive=True), stop: gr.Button(interactive=False)}
             try:
                 request = studio.request(**arguments)
-                yield {
-                    generate: gr.Button(interactive=False),
-                    stop: gr.Button(interactive=True),
-                    controls["seed"]: request.seed,
-                    used: request.seed,
-                }
-                for message in visits.answer(request, http.session_hash or ""):
+            except ValueError as error:
+                yield {view: {"kind": "error", "text": _sentence(error)}, **idle}
+                return
+            yield {controls["seed"]: request.seed, used: request.seed}
+            yield from shown(visits.answer(request, http.session_hash or ""))
+
+        def shown(messages: Iterator[dict[str, Any]]) -> Iterator[dict[Any, Any]]:
+            """The messages of a run that was asked for, and the buttons beside it."""
+            yield {generate: gr.Button(interactive=False), stop: gr.Button(interactive=True)}
+            try:
+                for message in messages:
                     if message["kind"] == "clip":
                         yield {view: message, settings: message["settings"], **idle}
                     else:
                         yield {view: message}
-            except ValueError as error:
-                yield {view: {"kind": "error", "text": _sentence(error)}, **idle}
             except Exception:
                 yield {view: {"kind": "error", "text": "The model failed; its log says why. Try again."}, **idle}
                 raise
 
-        def on_load(http: gr.Request) -> dict[Any, Any]:
-            query = _own_part(str(http.query_params or ""))
-            fresh = {controls["seed"]: draw_seed(), generate: gr.Button(interactive=True)}
-            if not query:
-                return fresh
-            try:
-                request = Request.from_query(query)
-                studio.check(replace(request, model=""))
-            except ValueError as error:
-                return fresh | {view: {"kind": "note", "text": f"The link cannot be followed. {_sentence(error)}"}}
-            own = {knobs[request.sampler, name]: value for name, value in request.knobs.items()}
+        def restored(request: Request) -> dict[Any, Any]:
+            """Every control as the request has it, its seed locked; ValueError if it cannot be asked of this model."""
+            studio.check(replace(request, model=""))
             values = {controls[name]: getattr(request, name) for name in ARGUMENTS}
-            note = {"kind": "note", "text": "The link has set everything: generate to hear its clip."}
-            if request.model not in ("", studio.digest):
-                note["text"] = "The link was made with another model, so the same settings give another clip here."
-            return fresh | values | own | {keep: True, view: note} | groups_for(request.sampler)
+            own = {knobs[request.sampler, name]: value for name, value in request.knobs.items()}
+            return values | own | {keep: True} | groups_for(request.sampler)
+
+        def here(request: Request) -> bool:
+            """Whether the clip of the request can be made with this model."""
+            return request.model in ("", studio.digest)
+
+        def on_load(http: gr.Request) -> dict[Any, Any]:
+            updates: dict[Any, Any] = {controls["seed"]: draw_seed(), generate: gr.Button(interactive=True)}
+            try:
+                request = linked(str(http.query_params or ""))
+                if request is None:
+                    return updates
+                updates |= restored(request)
+            except ValueError as error:
+                return updates | {view: _note(f"The link cannot be followed. {_sentence(error)}", wrong=True)}
+            if not here(request):
+                return updates | {view: _note(f"The link is for the model {request.model}, {elsewhere}", wrong=True)}
+            return updates | {view: _note("This is the clip of the link: press play.")}
 
         def on_welcome(http: gr.Request) -> Iterator[dict[Any, Any]]:
-            for message in visits.welcome(http.session_hash or ""):
+            session = http.session_hash or ""
+            try:
+                request = linked(str(http.query_params or ""))
+                if request is not None and here(request):
+                    studio.check(request)
+                    yield from shown(visits.answer(request, session))
+                    return
+            except ValueError:
+                pass  # the link cannot be followed, as `on_load` says
+            for message in visits.welcome(session):
                 yield {view: message} | ({settings: message["settings"]} if message["kind"] == "clip" else {})
+
+        def on_restore(event: gr.EventData) -> dict[Any, Any]:
+            given, name = event._data.get("settings"), event._data.get("name")
+            try:
+                request = filed(given)
+                updates = restored(request)
+            except ValueError as error:
+                return {view: _note(f"{name} was not restored. {_sentence(error)}", wrong=True)}
+            if not here(request):
+                text = f"Settings restored. They are for the model {request.model}, {elsewhere}"
+            elif given.get("stopped_at") is not None:
+                text = "Settings restored. That clip was stopped early: generate to hear it finished."
+            else:
+                text = "Settings restored: generate to hear it."
+            return updates | {view: _note(text)}
 
         def groups_for(sampler: str) -> dict[Any, Any]:
             return {
@@ -171,9 +213,16 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
+        view.restore(
+            on_restore,
+            outputs=[view, keep, *inputs, *knob_inputs, *groups.values()],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         blocks.load(
             on_welcome,
-            outputs=[view, settings],
+            outputs=[view, settings, generate, stop],
             show_progress="hidden",
             api_visibility="private",
             concurrency_limit=RUNS_AT_ONCE,
@@ -233,9 +282,9 @@ def launch(blocks: gr.Blocks, **arguments: Any) -> None:
     )
 
 
-def _own_part(query: str) -> str:
-    """A query without what hosts add to it: double underscores begin Gradio's and Hugging Face's own keys."""
-    return "&".join(part for part in query.split("&") if not part.startswith("__"))
+def _note(text: str, wrong: bool = False) -> dict[str, Any]:
+    """A message for the score, never equal to the one before; what visitors sent may be in it, so it has an end."""
+    return {"kind": "note", "text": shorten(text, NOTE_CHARACTERS, placeholder=" …"), "wrong": wrong, "id": uuid4().hex}
 
 
 def _sentence(error: Exception) -> str:

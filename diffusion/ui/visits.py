@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import math
 import threading
 import uuid
 from collections.abc import Iterator
@@ -13,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import soundfile
+import torch
 
+from diffusion.audio.loudness import loudness_db
+from diffusion.samplers import SAMPLERS
 from diffusion.studio import Clip, Request, Studio
 from diffusion.ui.film import Film, score
 
@@ -79,11 +85,15 @@ class Visits:
         return self.perform(request, session)
 
     def welcome(self, session: str) -> Iterator[dict[str, Any]]:
-        """A clip to look at and to hear before anything was asked: the shipped one, or else one made now and kept."""
+        """A clip to look at and to hear before anything was asked: the shipped one, or else one made now and kept.
+
+        Its messages say that they are a `welcome`.
+        """
         if session in self._asked:
             return
         if self._welcome is None:
             for message in self.perform(self.studio.request(seed=0), session):
+                message["welcome"] = True
                 if message["kind"] == "clip":
                     self._welcome = message
                 yield message
@@ -103,9 +113,18 @@ def clip_message(
         "film": film,
         "score": picture,
         "audio": base64.b64encode(wav).decode(),
+        "loudness_db": _loudness_db(wav),
+        "method": SAMPLERS[settings["sampler"]].title,
         "name": file_name(settings),
         "query": Request.from_dict(settings).to_query(),
     }
+
+
+def _loudness_db(wav: bytes) -> float | None:
+    """How loud a clip is, None if it is silent."""
+    wave, sample_rate_hz = soundfile.read(io.BytesIO(wav))
+    loudness = float(loudness_db(torch.from_numpy(wave)[None], sample_rate_hz))
+    return round(loudness, 2) if math.isfinite(loudness) else None
 
 
 def _read_welcome(path: Path) -> dict[str, Any] | None:
@@ -114,9 +133,10 @@ def _read_welcome(path: Path) -> dict[str, Any] | None:
     if not (path.is_file() and film.is_file()):
         return None
     story = json.loads(film.read_text())
-    return clip_message(
+    clip = clip_message(
         "welcome", story["settings"], story["seconds"], story["film"], story["score"], path.read_bytes()
     )
+    return {**clip, "welcome": True}
 
 
 def file_name(settings: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ const FRAME_MS = 70; // pictures come faster than anyone can look on a fast mach
 
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 const minus = (text) => text.replace("-", "−");
-const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+const logSnr = ({ log_snr: value }) => (Number.isFinite(value) && value < 30 ? minus(value.toFixed(2)) : "∞");
+export const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 
 export class Score extends EventTarget {
   // Fires "run" when a run begins, "picture" when a step is shown, "clip" when a clip is on; `clip` and `frames` say which.
@@ -19,7 +20,7 @@ export class Score extends EventTarget {
   #queue = []; // pictures still to be shown
   #drawing = false;
   #pending = null; // a finished clip whose pictures are still being shown
-  #note = ""; // what the server said about the link that led here
+  #note = null; // what the server said about the link that led here
 
   constructor({ element }) {
     super();
@@ -61,28 +62,20 @@ export class Score extends EventTarget {
       this.#pending = message;
       this.#roll();
     } else if (message.kind === "note") {
-      this.#note = message.text;
-      this.say(message.text);
+      this.#note = message;
+      if (message.wrong) this.fail(message.text);
+      else this.say(message.text);
     } else if (message.kind === "error") {
       this.element.classList.remove("sampling", "waiting");
       this.fail(message.text);
     }
   }
 
-  // Puts a finished clip on: its picture, its film, its sound.
-  async showClip(clip, { sound = player.playing, position = 0 } = {}) {
+  // Puts a finished clip on: its picture, its film, its sound. Pictures of a run that is under way stay.
+  async showClip(clip, { sound = player.playing, position = 0, gain = 1 } = {}) {
     clip.buffer ??= await player.decode(bytesOf(clip.audio).buffer);
     this.clip = clip;
-    this.frames = clip.film;
-    const film = this.find(".film input");
-    film.max = film.value = this.frames.length;
-    film.disabled = false;
-    this.#paint("belief", clip.score);
-    if (this.frames.length) this.#paint("noise", this.frames[this.frames.length - 1].noise);
-    this.#number("evaluations", String(clip.settings.evaluations));
-    this.#number("seconds", `${clip.seconds.toFixed(1)} s`);
-    this.#number("seed", String(clip.settings.seed));
-    this.element.style.setProperty("--progress", 0);
+    if (!this.element.classList.contains("sampling")) this.#showFilm(clip);
     this.element.querySelector(".score").dataset.clip = clip.run;
     const download = this.find(".download");
     if (download.href) URL.revokeObjectURL(download.href);
@@ -90,7 +83,7 @@ export class Score extends EventTarget {
     download.download = clip.name;
     download.removeAttribute("aria-disabled");
     this.find(".link").disabled = this.find(".play").disabled = false;
-    player.show(clip.buffer, { position });
+    player.show(clip.buffer, { position, gain });
     this.#axis(player.duration);
     this.find(".seek").setAttribute("aria-valuemax", player.duration);
     this.find(".end").textContent = clock(player.duration);
@@ -112,6 +105,23 @@ export class Score extends EventTarget {
     const words = ["style", "ensemble"].map((name) => clip.settings[name].replaceAll("_", " ")).filter((word) => word !== "any");
     const text = words.join(" for ") || "anything";
     return `${text[0].toUpperCase()}${text.slice(1)}, made of noise ${clip.settings.seed}.`;
+  }
+
+  #showFilm(clip) {
+    this.frames = [...clip.film];
+    const film = this.find(".film input"), last = this.frames.at(-1);
+    film.max = film.value = this.frames.length;
+    film.disabled = false;
+    this.#paint("belief", clip.score);
+    if (last) this.#paint("noise", last.noise);
+    const step = clip.settings.stopped_at ?? last?.total;
+    this.#number("step", last ? `${step} / ${last.total}` : "–");
+    this.#number("t", last && step < last.total ? last.t.toFixed(3) : "0.000");
+    this.#number("log_snr", last && step < last.total ? logSnr(last) : "∞");
+    this.#number("evaluations", String(clip.settings.evaluations));
+    this.#number("seconds", `${clip.seconds.toFixed(1)} s`);
+    this.#number("seed", String(clip.settings.seed));
+    this.element.style.setProperty("--progress", 0);
   }
 
   #begin(next) {
@@ -136,7 +146,9 @@ export class Score extends EventTarget {
     const text = step === null
       ? this.title(clip)
       : t("Stopped after step {step} of {steps}: this is what the model believed.", { step, steps });
-    this.say(this.#note && !this.asked ? `${text} ${this.#note}` : text);
+    const note = this.asked ? null : this.#note;
+    if (note?.wrong) this.fail(note.text);
+    else this.say(note ? `${text} ${note.text}` : text);
     await this.showClip(clip, { sound: this.asked || player.playing });
     this.announce(t("{title} Ready to play.", { title: text }));
     this.asked = false;
@@ -156,7 +168,7 @@ export class Score extends EventTarget {
   async #picture(frame) {
     this.#number("step", `${frame.index} / ${frame.total}`);
     this.#number("t", frame.t.toFixed(3));
-    this.#number("log_snr", Number.isFinite(frame.log_snr) && frame.log_snr < 30 ? minus(frame.log_snr.toFixed(2)) : "∞");
+    this.#number("log_snr", logSnr(frame));
     this.#number("evaluations", String(frame.evaluations));
     this.#number("seconds", `${frame.seconds.toFixed(1)} s`);
     this.#number("seed", String(frame.seed));
