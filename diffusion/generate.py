@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
     parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 4)")
-    parser.add_argument("--seed", type=int, help="seed, 0 to 2³² - 1 (default: drawn)")
+    parser.add_argument("--seed", help="seed, 0 to 2³² - 1 or any word (default: drawn)")
     parser.add_argument("--duration-s", type=float, help="length in seconds, 2.56 to 40.96 (default: 10.24)")
     parser.add_argument(
         "--knob", action="append", default=[], metavar="NAME=VALUE", help="a knob of the sampler, such as eta=0.5"

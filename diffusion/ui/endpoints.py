@@ -19,10 +19,9 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         inputs: list[Any] = [
             gr.Textbox(options[name]["default"], label=name) for name in ("style", "ensemble", "sampler")
         ]
-        inputs += [
-            gr.Number(options[name]["default"], label=name)
-            for name in ("steps", "guidance_scale", "seed", "duration_s")
-        ]
+        inputs += [gr.Number(options[name]["default"], label=name) for name in ("steps", "guidance_scale")]
+        inputs.append(gr.Textbox(str(options["seed"]["default"]), label="seed"))
+        inputs.append(gr.Number(options["duration_s"]["default"], label="duration_s"))
         inputs.append(gr.JSON({}, label="knobs"))
         audio = gr.Audio(label="clip", type="filepath")
         settings = gr.JSON(label="settings")
@@ -35,12 +34,12 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         sampler: str,
         steps: int,
         guidance_scale: float,
-        seed: int,
+        seed: str,
         duration_s: float,
         knobs: dict[str, Any],
         http: gr.Request,
     ) -> tuple[str, dict[str, Any]]:
-        """Compose a clip. A seed of -1 is drawn; the settings that come back hold the one that was used."""
+        """Compose a clip. The seed is a whole number or any word, and -1 draws one; the settings hold what was used."""
         try:
             request = visits.studio.request(
                 style=style,

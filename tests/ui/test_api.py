@@ -10,7 +10,7 @@ from gradio_client.exceptions import AppError
 
 from diffusion.audio.wav import read_settings
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import Clip, Request, Studio
+from diffusion.studio import Clip, Request, Studio, seed_of
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,13 @@ def test_every_argument_has_a_default_and_the_seed_is_drawn(client: Client) -> N
     assert all(0 <= seed < 2**32 for seed in seeds)
 
 
+def test_a_seed_may_be_a_word(client: Client) -> None:
+    seeds = [
+        client.predict(steps=1, seed=seed, duration_s=2.56, api_name="/generate")[-1]["seed"] for seed in ("Ada", 7)
+    ]
+    assert seeds == [seed_of("ada"), 7]
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -60,6 +67,7 @@ def test_every_argument_has_a_default_and_the_seed_is_drawn(client: Client) -> N
         ({"guidance_scale": 99}, ["guidance_scale", "99", "1.0 to 15.0"]),
         ({"seed": -2}, ["seed", "-2", "0 to 4294967295"]),
         ({"seed": 2**32}, ["seed", "4294967296"]),
+        ({"seed": 2.5}, ["seed", "2.5", "whole number", "word"]),
         ({"duration_s": 1e6}, ["duration_s", "2.56 to 40.96"]),
         ({"knobs": {"eta": 1}}, ["knobs", "eta"]),
         ({"knobs": "none"}, ["knobs", "none"]),
