@@ -1,8 +1,11 @@
-"""Links and files that make a clip again: what they ask for, and a link as a QR code."""
+"""Links and files that make a clip again: what they ask for, the address that others find, and QR codes."""
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import segno
 from fastapi import HTTPException
@@ -10,6 +13,7 @@ from fastapi import HTTPException
 from diffusion.studio import Request
 
 URL_BYTES = 1500  # several times a long link, and still a code that a camera reads
+EVERYWHERE = ("0.0.0.0", "::")  # hosts that listen to the whole network
 FOREIGN = ("__", "utm_", "fbclid=", "gclid=")  # what Gradio, Hugging Face and the places where links are shared add
 
 
@@ -32,3 +36,51 @@ def qr(url: Any) -> str:
         raise HTTPException(422, f"url: need a web address of at most {URL_BYTES} bytes")
     code = segno.make(url, error="m", micro=False)
     return str(code.svg_inline(scale=4, border=4, dark="#000", light="#fff"))
+
+
+def public_address(origin: str, host: str | None = None, public_url: str | None = None) -> str | None:
+    """The address of the page for another device, with a slash at its end, or None if no other device can reach it.
+
+    `origin` is what the visitor's browser calls the page, `host` what the server listens on (None for this machine
+    alone), and `public_url` what whoever runs it declares it to be.
+    """
+    if public_url:
+        return public_url.rstrip("/") + "/"
+    seen = urlsplit(origin)
+    if seen.scheme not in ("http", "https") or not seen.hostname:
+        return None
+    if not _this_machine(seen.hostname):
+        return f"{seen.scheme}://{seen.netloc}{seen.path.rstrip('/')}/"
+    if host is None or (_this_machine(host) and host not in EVERYWHERE):
+        return None
+    name = lan_address() if host in EVERYWHERE else host
+    port = f":{seen.port}" if seen.port else ""
+    return name and f"{seen.scheme}://{name}{port}{seen.path.rstrip('/')}/"
+
+
+def lan_address() -> str | None:
+    """This machine's address on its local network, None without one. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for documentation (RFC 5737): connecting only picks a route
+        except OSError:
+            return None
+        address = str(probe.getsockname()[0])
+    return None if _this_machine(address) else address
+
+
+def check_public_url(url: str) -> str:
+    """The address that another device can open; ValueError for anything else."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or _this_machine(parts.hostname):
+        raise ValueError(f"public_url: got {url!r}, need http://... or https://... of a name that other devices know")
+    return url
+
+
+def _this_machine(name: str) -> bool:
+    """Whether a host name leads every device to itself."""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
