@@ -11,6 +11,7 @@ export const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => 
 
 export class Score extends EventTarget {
   // Fires "run" when a run begins, "picture" when a step is shown, "clip" when a clip is on; `clip` and `frames` say which.
+  // And "message" for whatever comes from the server (`detail`), which whoever prevents it keeps from being shown.
   clip = null; // the last finished clip, which stays playable while the next is made
   frames = []; // pictures of the run on show: {index, total, t, log_snr, evaluations, seconds, noise, belief}
   asked = false; // whether the visitor asked for the run on show: then it may sound by itself
@@ -47,7 +48,9 @@ export class Score extends EventTarget {
 
   // Every message of the server comes here: {kind: frame | clip | note | error, ...}.
   receive(message) {
-    if (!message || this.#over.has(message.run)) return;
+    if (!message) return;
+    const heard = new CustomEvent("message", { detail: message, cancelable: true });
+    if (!this.dispatchEvent(heard) || this.#over.has(message.run)) return;
     if (message.kind === "frame") {
       if (message.run !== this.#run) this.#begin(message);
       if (this.frames.some((frame) => frame.index === message.index)) return;
@@ -71,8 +74,16 @@ export class Score extends EventTarget {
     }
   }
 
+  // Lets go of the run on show: nothing of it is drawn any more.
+  drop() {
+    if (this.#run) this.#over.add(this.#run);
+    this.#run = this.#pending = null;
+    this.#queue = [];
+    this.element.classList.remove("sampling", "waiting");
+  }
+
   // Puts a finished clip on: its picture, its film, its sound. Pictures of a run that is under way stay.
-  async showClip(clip, { sound = player.playing, position = 0, gain = 1 } = {}) {
+  async showClip(clip, { sound = player.playing, position = 0, gain = 1, fade = undefined } = {}) {
     clip.buffer ??= await player.decode(bytesOf(clip.audio).buffer);
     this.clip = clip;
     if (!this.element.classList.contains("sampling")) this.#showFilm(clip);
@@ -83,7 +94,7 @@ export class Score extends EventTarget {
     download.download = clip.name;
     download.removeAttribute("aria-disabled");
     this.find(".link").disabled = this.find(".play").disabled = false;
-    player.show(clip.buffer, { position, gain });
+    player.show(clip.buffer, { position, gain, fade });
     this.#axis(player.duration);
     this.find(".seek").setAttribute("aria-valuemax", player.duration);
     this.find(".end").textContent = clock(player.duration);
