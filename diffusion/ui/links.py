@@ -8,13 +8,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import segno
-from fastapi import HTTPException
 
 from diffusion.studio import Request
 
 URL_BYTES = 1500  # several times a long link, and still a code that a camera reads
 EVERYWHERE = ("0.0.0.0", "::")  # hosts that listen to the whole network
-FOREIGN = ("__", "utm_", "fbclid=", "gclid=")  # what Gradio, Hugging Face and the places where links are shared add
+# What Gradio, Hugging Face and the places where links are shared add, and the page to say which of its views it shows.
+FOREIGN = ("__", "utm_", "fbclid=", "gclid=", "stage=")
 
 
 def linked(query: str) -> Request | None:
@@ -30,12 +30,29 @@ def filed(settings: Any) -> Request:
     return Request.from_dict(settings)
 
 
-def qr(url: Any) -> str:
-    """The QR code of a link as an inline SVG, dark on light whatever the page's colours; error correction M."""
-    if not isinstance(url, str) or not url.startswith(("http://", "https://")) or len(url.encode()) > URL_BYTES:
-        raise HTTPException(422, f"url: need a web address of at most {URL_BYTES} bytes")
-    code = segno.make(url, error="m", micro=False)
-    return str(code.svg_inline(scale=4, border=4, dark="#000", light="#fff"))
+def shared(page: Any, query: Any, host: str | None, public_url: str | None) -> dict[str, Any]:
+    """A clip's link for other devices and its QR code: {url, svg, near}; `near` if only this machine can open it.
+
+    `page` is the page's address in the visitor's browser; the rest is as in `public_address`. ValueError for what
+    is no link or too long for a code.
+    """
+    if not isinstance(page, str) or not isinstance(query, str):
+        raise ValueError(f"page and query: got {type(page).__name__} and {type(query).__name__}, need text")
+    address = public_address(page, host, public_url)
+    url = f"{address or page}?{query}"
+    return {"url": url, "svg": qr_svg(url), "near": address is None}
+
+
+def qr_svg(url: str) -> str:
+    """The QR code of a URL as an inline SVG, dark on light whatever the page's colours; error correction M.
+
+    ValueError for more than URL_BYTES or no web address.
+    """
+    if not url.startswith(("http://", "https://")) or len(url.encode()) > URL_BYTES:
+        raise ValueError(
+            f"url: got {url[:40]!r} of {len(url)} characters, need http(s):// and at most {URL_BYTES} bytes"
+        )
+    return str(segno.make(url, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff"))
 
 
 def public_address(origin: str, host: str | None = None, public_url: str | None = None) -> str | None:
