@@ -49,9 +49,7 @@ def qr_svg(url: str) -> str:
     ValueError for more than URL_BYTES or no web address.
     """
     if not url.startswith(("http://", "https://")) or len(url.encode()) > URL_BYTES:
-        raise ValueError(
-            f"url: got {url[:40]!r} of {len(url)} characters, need http(s):// and at most {URL_BYTES} bytes"
-        )
+        raise ValueError(f"url: got {url[:40]!r} ({len(url)} characters), need http(s):// in {URL_BYTES} bytes")
     return str(segno.make(url, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff"))
 
 

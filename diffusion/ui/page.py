@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -13,20 +14,29 @@ from uuid import uuid4
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+from fastapi import HTTPException
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from diffusion.studio import Request, Studio, draw_seed
-from diffusion.ui.controls import ARGUMENTS, build_controls, build_knobs
+from diffusion.studio import Request, Studio, draw_seed, seed_of
+from diffusion.ui.controls import (
+    ARGUMENTS,
+    NUMBERS,
+    build_controls,
+    build_knobs,
+    build_length,
+    build_presets,
+    preset_of,
+)
 from diffusion.ui.endpoints import build_endpoints
 from diffusion.ui.film import notes
-from diffusion.ui.links import filed, linked, qr
+from diffusion.ui.links import filed, linked, shared
 from diffusion.ui.visits import Visits
 
 BROWSER = Path(__file__).parent / "browser"
 # Messages that come before the modules have loaded wait for them. The browser may trigger what is named here.
 MOUNT = """
-const events = ["restore"];
+const events = ["restore", "switch"];
 let receive = (message) => early.push(message);
 const early = [props.value];
 watch("value", () => receive(props.value));
@@ -71,10 +81,22 @@ AMBER = gr.themes.Color(
 )
 
 
-def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
-    """The page with its endpoints. `welcome` is a WAV file beside the film (.json) of its run."""
+def build(
+    studio: Studio, welcome: Path | None = None, host: str | None = None, public_url: str | None = None
+) -> gr.Blocks:
+    """The page with its endpoints. `welcome` is a WAV file beside the film (.json) of its run.
+
+    `host` is what the server will listen on and `public_url` how others call it, for links that travel.
+    """
     visits = Visits(studio, welcome)
     options = studio.options()
+
+    def qr(link: Any) -> dict[str, Any]:
+        try:
+            return shared(link.get("page"), link.get("query"), host, public_url)
+        except (AttributeError, ValueError) as error:
+            raise HTTPException(422, str(error)) from error
+
     blocks: gr.Blocks
     with gr.Blocks(
         title="Out of Noise",
@@ -93,23 +115,20 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             server_functions=[qr],
         )
         with gr.Row(elem_id="deck"):
-            with gr.Row(elem_id="presets"):
-                presets = {
-                    title: gr.Button(f"{title} · {preset['steps']} steps", size="sm")
-                    for title, preset in options["presets"].items()
-                }
+            presets = build_presets(options)
             with gr.Row(elem_id="go"):
                 stop = gr.Button("Stop", interactive=False, elem_id="stop")
                 generate = gr.Button("Generate", variant="primary", interactive=False, elem_id="generate")
         gr.HTML((BROWSER / "takes.html").read_text(), elem_id="takes", padding=False)
         with gr.Row(elem_id="rail"):
-            controls, keep, dice = build_controls(options)
-        with gr.Row(elem_id="folds"):
-            with gr.Accordion("Advanced: the sampler's own knobs", open=False, elem_id="advanced"):
-                knobs, groups = build_knobs(options)
-            with gr.Accordion("Settings of this clip, as JSON", open=False, elem_id="settings"):
-                settings = gr.JSON(label="All that makes this clip again; the WAV carries it too", elem_id="recipe")
-        used = gr.State(-1)
+            controls, keep, dice, meaning = build_controls(options)
+            with gr.Row(elem_id="folds"):
+                with gr.Accordion("Advanced", open=False, elem_id="advanced"):
+                    controls["duration_s"] = build_length(options)
+                    knobs, groups = build_knobs(options)
+                with gr.Accordion("Settings of this clip", open=False, elem_id="settings"):
+                    settings = gr.JSON(label="All that makes this clip again; the WAV carries it too", elem_id="recipe")
+        used = gr.State("")  # what the seed field held when a clip was last asked for
 
         inputs = [controls[name] for name in ARGUMENTS]
         knob_inputs = list(knobs.values())
@@ -121,18 +140,29 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             arguments = dict(zip(ARGUMENTS, values, strict=False))
             own = options["knobs"].get(arguments["sampler"], {})
             given = dict(zip(knobs, values[len(ARGUMENTS) :], strict=True))
+            for name in NUMBERS:
+                if arguments[name] is None:
+                    allowed = options[name]
+                    raise ValueError(f"{name}: got nothing, allowed {allowed['minimum']} to {allowed['maximum']}")
             return {**arguments, "knobs": {name: given[arguments["sampler"], name] for name in own}}
 
-        def on_generate(http: gr.Request, kept: bool, before: int, *values: Any) -> Iterator[dict[Any, Any]]:
+        def asked(kept: bool, before: str, values: tuple[Any, ...]) -> tuple[Request, dict[Any, Any]]:
+            """The request of the rail, and what its seed field shows then; ValueError if it cannot be asked."""
             arguments = gather(values)
-            if arguments["seed"] in (None, before) and not (kept and before != -1):
-                arguments["seed"] = -1
+            text = (arguments["seed"] or "").strip()
+            if text == before and not kept:
+                text = ""  # it has been heard: a new one is drawn
+            request = studio.request(**arguments | {"seed": text})
+            text = text if seed_of(text) == request.seed else str(request.seed)
+            return request, {controls["seed"]: text, used: text}
+
+        def on_generate(http: gr.Request, kept: bool, before: str, *values: Any) -> Iterator[dict[Any, Any]]:
             try:
-                request = studio.request(**arguments)
+                request, seed = asked(kept, before, values)
             except ValueError as error:
                 yield {view: {"kind": "error", "text": _sentence(error)}, **idle}
                 return
-            yield {controls["seed"]: request.seed, used: request.seed}
+            yield seed
             yield from shown(visits.answer(request, http.session_hash or ""))
 
         def shown(messages: Iterator[dict[str, Any]]) -> Iterator[dict[Any, Any]]:
@@ -200,11 +230,26 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
                 text = "Settings restored: generate to hear it."
             return updates | {view: _note(text)}
 
+        def on_switch(event: gr.EventData, http: gr.Request, kept: bool, *values: Any) -> Iterator[dict[Any, Any]]:
+            """Another style or ensemble was chosen: where the seed on show is locked, it is heard at once."""
+            try:
+                request, seed = asked(kept, "", values)
+            except ValueError as error:
+                yield {view: {"kind": "error", "text": _sentence(error)}}
+                return
+            if kept and request.seed == event._data.get("seed"):
+                yield seed
+                yield from shown(visits.answer(request, http.session_hash or ""))
+
         def groups_for(sampler: str) -> dict[Any, Any]:
             return {
                 controls["sampler"]: gr.Dropdown(value=sampler, info=options["sampler"]["summaries"][sampler]),
                 **{group: gr.Group(visible=name == sampler) for name, group in groups.items()},
             }
+
+        def on_preset(event: gr.EventData) -> dict[Any, Any]:
+            preset = options["presets"][event._data["preset"]]
+            return {controls["steps"]: preset["steps"], **groups_for(preset["sampler"])}
 
         blocks.load(
             on_load,
@@ -238,6 +283,16 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             concurrency_id="model",
             trigger_mode="once",
         )
+        view.switch(
+            on_switch,
+            inputs=[keep, *inputs, *knob_inputs],
+            outputs=[view, settings, controls["seed"], used, generate, stop],
+            show_progress="hidden",
+            api_visibility="private",
+            concurrency_limit=RUNS_AT_ONCE,
+            concurrency_id="model",
+            trigger_mode="multiple",  # the newest ends the others
+        )
         stop.click(visits.stop, queue=False, show_progress="hidden", api_visibility="private")
         blocks.unload(visits.leave)
         dice.click(draw_seed, outputs=controls["seed"], queue=False, show_progress="hidden", api_visibility="private")
@@ -249,15 +304,31 @@ def build(studio: Studio, welcome: Path | None = None) -> gr.Blocks:
             show_progress="hidden",
             api_visibility="private",
         )
-        for title, button in presets.items():
-            preset = options["presets"][title]
-            button.click(
-                lambda preset=preset: {controls["steps"]: preset["steps"], **groups_for(preset["sampler"])},
-                outputs=[controls["steps"], controls["sampler"], *groups.values()],
-                queue=False,
-                show_progress="hidden",
-                api_visibility="private",
-            )
+        controls["seed"].change(
+            _meaning,
+            inputs=controls["seed"],
+            outputs=meaning,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode="always_last",
+        )
+        presets.choose(
+            on_preset,
+            outputs=[controls["steps"], controls["sampler"], *groups.values()],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        gr.on(
+            [controls["sampler"].change, controls["steps"].change],
+            lambda sampler, steps: preset_of(options, sampler, steps),
+            inputs=[controls["sampler"], controls["steps"]],
+            outputs=presets,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
         build_endpoints(visits, RUNS_AT_ONCE)
     blocks.queue(max_size=WAITING)
     return blocks
@@ -285,6 +356,16 @@ def launch(blocks: gr.Blocks, **arguments: Any) -> None:
 def _note(text: str, wrong: bool = False) -> dict[str, Any]:
     """A message for the score, never equal to the one before; what visitors sent may be in it, so it has an end."""
     return {"kind": "note", "text": shorten(text, NOTE_CHARACTERS, placeholder=" …"), "wrong": wrong, "id": uuid4().hex}
+
+
+def _meaning(text: str | None) -> str:
+    """What the seed field says, where it is no number: the number that it stands for."""
+    try:
+        seed = seed_of(text or "")
+    except ValueError:
+        return ""
+    word = " ".join((text or "").split())
+    return "" if seed < 0 or word.isdecimal() else f"<b>{escape(shorten(word, 16, placeholder='…'))}</b> = seed {seed}"
 
 
 def _sentence(error: Exception) -> str:
