@@ -24,7 +24,7 @@ from torch import Tensor
 
 from diffusion import checkpoint
 from diffusion.audio.codec import LogMelCodec, MelParameters
-from diffusion.audio.loudness import finish
+from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.wav import to_bytes
 from diffusion.data.labels import GUIDED
 from diffusion.denoisers import LEARNED_VARIANCES, Clipped, Guided
@@ -190,7 +190,8 @@ class Clip:
     """A finished clip: wave (N,) float32, features (bands, F), the settings that make it again, and the time it took.
 
     `settings` hold the whole request, the evaluations, the version and, if it was stopped, the last step it took.
-    They leave out the time, so that the same request gives the same file.
+    They leave out the time, so that the same request gives the same file. `gain` is what the decoded wave was
+    amplified by, so that beliefs can be heard as loud as they are beside the clip.
     """
 
     wave: np.ndarray
@@ -198,6 +199,7 @@ class Clip:
     sample_rate_hz: int
     settings: dict[str, Any]
     seconds: float
+    gain: float
 
     @property
     def request(self) -> Request:
@@ -383,8 +385,7 @@ class Studio:
         share_s = (time.perf_counter() - start) / len(requests)
         for request, each in zip(requests, features.split(1), strict=True):
             start = time.perf_counter()
-            with self._turn, torch.no_grad():
-                wave = finish(self.codec.decode(each), self.mel.sample_rate_hz)[0].cpu().numpy()
+            wave, gain = self._sound(each)
             settings = {
                 **request.to_dict(),
                 "evaluations": watched.evaluations,
@@ -392,7 +393,18 @@ class Studio:
                 "version": _version(),
             }
             seconds = share_s + time.perf_counter() - start
-            yield Clip(wave, _first(each), self.mel.sample_rate_hz, settings, seconds)
+            yield Clip(wave, _first(each), self.mel.sample_rate_hz, settings, seconds, gain)
+
+    def sound(self, features: np.ndarray, most: float = math.inf) -> np.ndarray:
+        """The wave (N,) float32 of features (bands, F), made as that of a clip: as loud, or amplified by `most`."""
+        return self._sound(torch.from_numpy(features).to(self.device, torch.float32)[None, None], most)[0]
+
+    def _sound(self, features: Tensor, most: float = math.inf) -> tuple[np.ndarray, float]:
+        """The wave (N,) float32 of features (1, 1, bands, F), and its gain: that of a clip, at most `most`."""
+        with self._turn, torch.no_grad():
+            wave = self.codec.decode(features)
+        gain = clip_gain(wave, self.mel.sample_rate_hz).clamp(max=most)
+        return finish(wave, self.mel.sample_rate_hz, gain)[0].cpu().numpy(), float(gain)
 
     def warm_up(self) -> None:
         """Pay for the first evaluation and the first decode now, so that the first visitor does not."""

@@ -42,13 +42,27 @@ def true_peak(wave: Tensor) -> Tensor:
     return torch.maximum(finer.abs().amax(-1), wave.abs().amax(-1))
 
 
-def finish(wave: Tensor, sample_rate_hz: int = 32_000) -> Tensor:
+def finish(wave: Tensor, sample_rate_hz: int = 32_000, gain: Tensor | None = None) -> Tensor:
     """A decoded wave (N,) or waves (B, N) as clips of the same shape.
 
-    Removes the offset, fades both ends over 5 ms to exactly zero (raised cosine), and applies one gain per clip: to
-    TARGET_DB, or to less if the true peak would pass PEAK_DB. No limiter and no clipping, so nothing is distorted,
-    and how loud the input was does not matter. What the absolute gate calls silence is not raised.
+    Removes the offset, fades both ends over 5 ms to exactly zero (raised cosine), and applies one gain per clip: `gain`
+    (B,) if given, else `clip_gain`. No limiter and no clipping, so nothing is distorted.
     """
+    clips = _faded(wave, sample_rate_hz)
+    gain = _gain(clips, sample_rate_hz) if gain is None else gain.cpu().double()
+    return (clips * gain[:, None]).reshape(wave.shape).to(wave)
+
+
+def clip_gain(wave: Tensor, sample_rate_hz: int = 32_000) -> Tensor:
+    """The gain (B,), float64, with which a decoded wave (N,) or waves (B, N) become clips.
+
+    To TARGET_DB, or to less if the true peak would pass PEAK_DB: how loud the input was does not matter. What the
+    absolute gate calls silence is not raised.
+    """
+    return _gain(_faded(wave, sample_rate_hz), sample_rate_hz)
+
+
+def _faded(wave: Tensor, sample_rate_hz: int) -> Tensor:
     if wave.ndim not in (1, 2) or not wave.numel() or not wave.is_floating_point():
         raise ValueError(
             f"wave must be floating point of shape (N,) or (B, N), not empty, got {wave.dtype} {tuple(wave.shape)}"
@@ -57,13 +71,14 @@ def finish(wave: Tensor, sample_rate_hz: int = 32_000) -> Tensor:
         raise ValueError("wave must be finite, got NaN or infinity")
     clips = wave.detach().cpu().double().reshape(-1, wave.shape[-1])
     clips = clips - clips.mean(-1, keepdim=True)
-
     fade = min(max(1, round(FADE_S * sample_rate_hz)), (clips.shape[-1] + 1) // 2)
     ramp = (1 - torch.cos(math.pi * torch.arange(fade, dtype=torch.float64) / fade)) / 2
     clips[:, :fade] *= ramp
     clips[:, -fade:] *= ramp.flip(0)
+    return clips
 
+
+def _gain(clips: Tensor, sample_rate_hz: int) -> Tensor:
     level_db = loudness_db(clips, sample_rate_hz)
     gain = torch.where(level_db.isfinite(), 10 ** ((TARGET_DB - level_db) / 20), torch.ones_like(level_db))
-    gain = torch.minimum(gain, _amplitude(PEAK_DB) / true_peak(clips).clamp(min=torch.finfo(torch.float64).tiny))
-    return (clips * gain[:, None]).reshape(wave.shape).to(wave)
+    return torch.minimum(gain, _amplitude(PEAK_DB) / true_peak(clips).clamp(min=torch.finfo(torch.float64).tiny))
