@@ -22,6 +22,8 @@ from diffusion.audio.loudness import loudness_db
 from diffusion.samplers import SAMPLERS
 from diffusion.studio import Clip, Request, Studio
 from diffusion.ui.film import Film, score
+from diffusion.ui.phone import Handouts
+from diffusion.ui.reel import Reel, Reels
 
 
 @dataclass
@@ -38,9 +40,12 @@ class Visits:
     def __init__(self, studio: Studio, welcome: Path | None = None) -> None:
         self.studio = studio
         self.options = studio.options()
+        self.handouts = Handouts()
+        self.reels = Reels()
         self._runs: dict[str, _Run] = {}
         self._asked: set[str] = set()  # sessions that have seen what they asked for
         self._welcome = _read_welcome(welcome) if welcome else None
+        self._rewinding = threading.Lock()
 
     def perform(self, request: Request, session: str) -> Iterator[dict[str, Any]]:
         """The messages of one run for the score: pictures as they come, and the clip at last.
@@ -59,10 +64,13 @@ class Visits:
                         return
                     if isinstance(each, Clip):
                         wav = each.to_wav()
+                        film.cut()
+                        self.reels.keep(name, session, Reel.of(film, each, self.studio))
                         picture = score(each.features, self.studio.mel)
-                        yield clip_message(name, each.settings, each.seconds, film.frames, picture, wav)
-                    elif film.wants(each):
-                        yield {"kind": "frame", "run": name, **film.add(each)}
+                        message = clip_message(name, each.settings, each.seconds, film.frames, picture, wav)
+                        yield self.handouts.keep(message)
+                    elif frame := film.add(each):
+                        yield {"kind": "frame", "run": name, **frame}
         finally:
             if self._runs.get(session) is run:
                 del self._runs[session]
@@ -75,6 +83,7 @@ class Visits:
     def leave(self, http: gr.Request) -> None:
         """Nobody listens any more."""
         self._asked.discard(http.session_hash or "")
+        self.reels.drop(http.session_hash or "")
         if http.session_hash in self._runs:
             self._runs[http.session_hash].superseded = True
             self._runs[http.session_hash].stop.set()
@@ -98,7 +107,33 @@ class Visits:
                     self._welcome = message
                 yield message
         else:
-            yield self._welcome
+            yield self.handouts.keep(self._welcome)
+
+    def belief(self, asked: Any) -> dict[str, Any] | None:
+        """What is heard of {run, step}, as `Reel.sound` has it; None where the run's film has expired or never was."""
+        run, step = (asked.get("run"), asked.get("step")) if isinstance(asked, dict) else (None, None)
+        if not isinstance(run, str) or type(step) is not int:
+            return None
+        reel = self.reels.get(run) or self._welcome_reel(run)
+        return reel.sound(step, self.studio) if reel and step in reel.beliefs else None
+
+    def _welcome_reel(self, run: str) -> Reel | None:
+        """The reel of the welcome, which is composed once more when somebody wants to hear it emerge."""
+        with self._rewinding:
+            if self._welcome is None or self._welcome["run"] != run or (reel := self.reels.get(run)):
+                return self.reels.get(run)
+            try:
+                request = Request.from_dict(self._welcome["settings"])
+                film = Film(self.studio.mel, request)
+                for each in self.studio.generate(request):
+                    if isinstance(each, Clip):
+                        film.cut()
+                        self.reels.keep(run, WELCOME, reel := Reel.of(film, each, self.studio))
+                        return reel
+                    film.add(each)
+            except ValueError:  # the welcome was made with another model
+                pass
+        return None
 
 
 def clip_message(

@@ -1,0 +1,154 @@
+"""What the audience opens on its phones: a finished clip on a small page of its own, served as it was kept."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from diffusion.samplers import SAMPLERS
+from diffusion.studio import ANY, Request
+from diffusion.ui.clips import Latest
+
+CLIPS, CLIP_BYTES = 64, 64 * 2**20
+PAGE = Path(__file__).parent / "browser" / "phone.html"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@dataclass(frozen=True)
+class Handout:
+    """A finished clip: its settings, its WAV file, its picture as a data URI, and what the file is called."""
+
+    settings: dict[str, Any]
+    wav: bytes
+    picture: str
+    name: str
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.wav) + len(self.picture)
+
+
+class Handouts:
+    """The latest finished clips, for phones: `/clip/<id>` is a page, `/clip/<id>.wav` the file. Nothing is sampled."""
+
+    def __init__(self) -> None:
+        self._kept: Latest[Handout] = Latest(CLIPS, CLIP_BYTES, lambda handout: handout.size_bytes)
+
+    def keep(self, clip: dict[str, Any]) -> dict[str, Any]:
+        """Keep the clip of a message to the score, which comes back with its id as `handout`."""
+        name = handout_id(clip["settings"])
+        self._kept[name] = Handout(clip["settings"], base64.b64decode(clip["audio"]), clip["score"], clip["name"])
+        return {**clip, "handout": name}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kept
+
+    def routes(self) -> list[Route]:
+        return [Route("/clip/{name}.wav", self._file), Route("/clip/{name}", self._page)]
+
+    async def _page(self, http: HttpRequest) -> Response:
+        name = http.path_params["name"]
+        handout = self._kept.get(name)
+        if handout is None:
+            return HTMLResponse(_gone(), 404, HEADERS)
+        return HTMLResponse(_page(name, handout), headers=HEADERS)
+
+    async def _file(self, http: HttpRequest) -> Response:
+        handout = self._kept.get(http.path_params["name"])
+        if handout is None:
+            return HTMLResponse(_gone(), 404, HEADERS)
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Content-Disposition": f'inline; filename="{handout.name}"',
+            "X-Content-Type-Options": "nosniff",
+        }
+        size = len(handout.wav)
+        part = byte_range(http.headers.get("range", ""), size)
+        if part is None:
+            return Response(handout.wav, media_type="audio/wav", headers=headers)
+        if not part:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
+        return Response(handout.wav[part.start : part.stop], 206, headers, "audio/wav")
+
+
+def handout_id(settings: dict[str, Any]) -> str:
+    """The digest of all that decides a clip, its request and where it was stopped: the same for the same settings."""
+    decisive = {**Request.from_dict(settings).to_dict(), "stopped_at": settings.get("stopped_at")}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def byte_range(header: str, size: int) -> range | None:
+    """The bytes that a Range header asks for (RFC 9110, 14.2), or None for all of them; empty if it cannot be met.
+
+    Phones play nothing that is not served in parts. Several ranges at once may be answered with everything.
+
+    >>> byte_range("bytes=0-1", 10), byte_range("bytes=8-", 10), byte_range("bytes=-3", 10), byte_range("bytes=10-", 10)
+    (range(0, 2), range(8, 10), range(7, 10), range(0, 0))
+    """
+    match = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", header.strip())
+    if match is None or not any(match.groups()):
+        return None
+    first, last = match.groups()
+    if not first:
+        return range(max(0, size - int(last)), size) if int(last) else range(0)
+    if last and int(last) < int(first):
+        return None
+    stop = min(int(last) + 1, size) if last else size
+    return range(int(first), stop) if int(first) < size else range(0)
+
+
+def title(settings: dict[str, Any]) -> str:
+    words = [settings[name].replace("_", " ") for name in ("style", "ensemble") if settings[name] != ANY]
+    return (" for ".join(words) or "anything").capitalize()
+
+
+def sentence(settings: dict[str, Any]) -> str:
+    """All that makes the clip again, for people."""
+    stopped = settings.get("stopped_at")
+    steps = f"{settings['steps']} steps" if stopped is None else f"{stopped} of {settings['steps']} steps"
+    return (
+        f"Grown from noise {settings['seed']} by {SAMPLERS[settings['sampler']].title} in {steps}, "
+        f"guidance {settings['guidance_scale']:g}, {settings['duration_s']:g} seconds long."
+    )
+
+
+def _page(name: str, handout: Handout) -> str:
+    heading, settings = escape(title(handout.settings)), handout.settings
+    again = escape(f"../?{Request.from_dict(settings).to_query()}")
+    body = f"""<p class="over">Out of Noise</p>
+<h1>{heading}</h1>
+<figure><img src="{escape(handout.picture)}" alt="Spectrogram of the clip: time from left to right, pitch upwards">
+<audio controls loop preload="metadata" src="{name}.wav" aria-label="{heading}"></audio></figure>
+<p>A diffusion model composed this out of noise. {escape(sentence(settings))}</p>
+<nav><a class="main" href="{again}">Compose it again</a>
+<a href="{name}.wav" download="{escape(handout.name)}">Save WAV</a></nav>"""
+    return _document(heading, body)
+
+
+def _gone() -> str:
+    body = """<p class="over">Out of Noise</p>
+<h1>This clip is no longer here</h1>
+<p>Only the latest clips are kept, and none when the page is started anew. The settings in its WAV file, or a link to
+them, compose the same clip again.</p>
+<nav><a class="main" href="../">Open the page</a></nav>"""
+    return _document("No longer here", body)
+
+
+def _document(title: str, body: str) -> str:
+    return Template(PAGE.read_text()).substitute(title=title, body=body)
