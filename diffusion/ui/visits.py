@@ -64,7 +64,6 @@ class Visits:
                         return
                     if isinstance(each, Clip):
                         wav = each.to_wav()
-                        film.cut()
                         self.reels.keep(name, session, Reel.of(film, each, self.studio))
                         picture = score(each.features, self.studio.mel)
                         message = clip_message(name, each.settings, each.seconds, film.frames, picture, wav)
@@ -120,20 +119,21 @@ class Visits:
     def _welcome_reel(self, run: str) -> Reel | None:
         """The reel of the welcome, which is composed once more when somebody wants to hear it emerge."""
         with self._rewinding:
-            if self._welcome is None or self._welcome["run"] != run or (reel := self.reels.get(run)):
-                return self.reels.get(run)
+            reel = self.reels.get(run)
+            if reel or self._welcome is None or self._welcome["run"] != run:
+                return reel
             try:
                 request = Request.from_dict(self._welcome["settings"])
                 film = Film(self.studio.mel, request)
                 for each in self.studio.generate(request):
                     if isinstance(each, Clip):
-                        film.cut()
-                        self.reels.keep(run, WELCOME, reel := Reel.of(film, each, self.studio))
-                        return reel
-                    film.add(each)
+                        reel = Reel.of(film, each, self.studio)
+                        self.reels.keep(run, "welcome", reel)
+                    else:
+                        film.add(each)
             except ValueError:  # the welcome was made with another model
                 pass
-        return None
+            return reel
 
 
 def clip_message(

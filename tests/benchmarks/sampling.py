@@ -24,7 +24,7 @@ ROUNDS, STEPS = 5, 20
 def sample(studio: Studio, request: Request, film: Film | None) -> None:
     """All steps of a run, without its decoding."""
     for each in studio.generate(request):
-        if isinstance(each, Preview) and film is not None and film.wants(each):
+        if isinstance(each, Preview) and film is not None:
             film.add(each)
         if isinstance(each, Preview) and each.index == each.total:
             return
@@ -46,7 +46,7 @@ def main() -> None:
     def whole() -> None:
         film = Film(studio.mel, request)
         for each in studio.generate(request):
-            if isinstance(each, Preview) and film.wants(each):
+            if isinstance(each, Preview):
                 film.add(each)
 
     variants: dict[str, Callable[[], None]] = {
