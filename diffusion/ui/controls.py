@@ -2,57 +2,86 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import gradio as gr
 
 ARGUMENTS = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s")
+NUMBERS = ("steps", "guidance_scale", "duration_s")
+RACE = "2020"  # the preset that is raced against another, and no setting of the rail
+# `value` is the preset that the rail agrees with.
+PRESETS_JS = """
+const mark = () => {
+  for (const button of element.querySelectorAll("[aria-pressed]")) {
+    button.setAttribute("aria-pressed", button.dataset.preset === props.value);
+  }
+};
+watch("value", mark);
+mark();
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-preset]");
+  if (button) trigger(button.hasAttribute("aria-pressed") ? "choose" : "race", { preset: button.dataset.preset });
+});
+"""
 
 
-def build_controls(options: dict[str, Any]) -> tuple[dict[str, Any], gr.Checkbox, gr.Button]:
-    """One component for each argument, the checkbox that keeps the seed and the button that draws one."""
+def build_presets(options: dict[str, Any]) -> gr.HTML:
+    """The buttons of the presets; fires `choose` or `race`, with the name of the `preset`."""
+    buttons = "".join(_preset(options, name) for name in options["presets"])
+    return gr.HTML(
+        html_template=f'<div role="group" aria-label="Presets">{buttons}</div>',
+        js_on_load=PRESETS_JS,
+        value=preset_of(options, options["sampler"]["default"], options["steps"]["default"]),
+        elem_id="presets",
+        apply_default_css=False,
+        padding=False,
+    )
 
-    def choices(name: str) -> dict[str, Any]:
-        pairs = [(options[name]["titles"][value], value) for value in options[name]["choices"]]
-        return {"choices": pairs, "value": options[name]["default"], "info": options[name]["help"], "elem_id": name}
 
-    def slider(name: str, label: str, step: float) -> gr.Slider:
-        allowed = options[name]
-        return gr.Slider(
-            allowed["minimum"],
-            allowed["maximum"],
-            allowed["default"],
-            step=step,
-            label=label,
-            info=allowed["help"],
-            elem_id=name,
-            buttons=[],
-        )
+def _preset(options: dict[str, Any], name: str) -> str:
+    preset = options["presets"][name]
+    sampler, steps = options["sampler"]["titles"][preset["sampler"]], f"{preset['steps']} steps"
+    more = f"<i> of {escape(sampler)}: watch the race</i>" if name == RACE else f"<i> of {escape(sampler)}</i>"
+    state = "" if name == RACE else ' aria-pressed="false"'
+    return f'<button type="button" data-preset="{name}"{state}><b>{name}</b> <small>{steps}{more}</small></button>'
 
+
+def preset_of(options: dict[str, Any], sampler: str, steps: float | None) -> str | None:
+    """The preset that these settings are."""
+    asked = {"sampler": sampler, "steps": steps}
+    return next((name for name, preset in options["presets"].items() if preset == asked and name != RACE), None)
+
+
+def build_controls(options: dict[str, Any]) -> tuple[dict[str, Any], gr.Checkbox, gr.Button, gr.HTML]:
+    """What is always in sight: a component for each argument but the length, by name; the lock of the seed, the button
+    that draws one, and the place for the number that a word stands for."""
     controls: dict[str, Any] = {}
-    with gr.Column(elem_classes="wide"):
-        controls["style"] = gr.Radio(label="Style", **choices("style"))
-    with gr.Column(elem_classes="wide"):
-        controls["ensemble"] = gr.Radio(label="Ensemble", **choices("ensemble"))
-    with gr.Column():
-        sampler = choices("sampler")
+    with gr.Column(elem_classes="choices", min_width=0):
+        controls["style"] = gr.Radio(label="Style", **_choices(options, "style"))
+    with gr.Column(elem_classes="choices", min_width=0):
+        controls["ensemble"] = gr.Radio(label="Ensemble", **_choices(options, "ensemble"))
+    with gr.Column(min_width=0):
+        sampler = _choices(options, "sampler")
         sampler["info"] = options["sampler"]["summaries"][sampler["value"]]
         controls["sampler"] = gr.Dropdown(label="Sampler", filterable=False, **sampler)
-    with gr.Column():
+    with gr.Column(min_width=0):
         steps = options["steps"]
-        controls["steps"] = gr.Number(
-            steps["default"], label="Steps", info=f"{steps['help']} 1 to 1000.", step=1, elem_id="steps"
-        )
-    with gr.Column():
-        controls["guidance_scale"] = slider("guidance_scale", "Guidance", 0.1)
-    with gr.Column():
-        controls["duration_s"] = slider("duration_s", "Length", options["duration_s"]["minimum"])
-    with gr.Column(elem_id="seed-group"):
-        controls["seed"] = gr.Number(label="Seed", info=options["seed"]["help"], precision=0, elem_id="seed")
+        controls["steps"] = gr.Number(steps["default"], label="Steps", info=steps["help"], step=1, elem_id="steps")
+    with gr.Column(min_width=0):
+        controls["guidance_scale"] = _slider(options, "guidance_scale", "Guidance", 0.1)
+    with gr.Column(elem_id="seed-group", min_width=0):
+        controls["seed"] = gr.Textbox(label="Seed", info=options["seed"]["help"], max_lines=1, elem_id="seed")
         with gr.Row(elem_id="seed-tools"):
-            dice = gr.Button("Draw another", size="sm", elem_id="dice")
-            keep = gr.Checkbox(False, label="Keep for the next clip", elem_id="keep", container=False)
-    return controls, keep, dice
+            dice = gr.Button("Draw another seed", size="sm", elem_id="dice")
+            keep = gr.Checkbox(False, label="Keep this seed for the next clip", elem_id="keep", container=False)
+        meaning = gr.HTML(elem_id="meaning", padding=False)
+    return controls, keep, dice, meaning
+
+
+def build_length(options: dict[str, Any]) -> gr.Slider:
+    """The length of a clip, which is seldom changed."""
+    return _slider(options, "duration_s", "Length", options["duration_s"]["minimum"])
 
 
 def build_knobs(options: dict[str, Any]) -> tuple[dict[tuple[str, str], Any], dict[str, gr.Group]]:
@@ -60,18 +89,35 @@ def build_knobs(options: dict[str, Any]) -> tuple[dict[tuple[str, str], Any], di
     knobs: dict[tuple[str, str], Any] = {}
     groups: dict[str, gr.Group] = {}
     for sampler, own in options["knobs"].items():
-        with gr.Group(visible=sampler == options["sampler"]["default"]) as groups[sampler]:
+        with gr.Group(visible=sampler == options["sampler"]["default"], elem_classes="knobs") as groups[sampler]:
             if not own:
-                gr.Markdown(f"{options['sampler']['titles'][sampler]} has no knobs: it is fine as it is.")
+                gr.Markdown(f"{options['sampler']['titles'][sampler]} has no knobs of its own.")
             for name, knob in own.items():
                 knobs[sampler, name] = _knob(sampler, name, knob)
     return knobs, groups
 
 
+def _choices(options: dict[str, Any], name: str) -> dict[str, Any]:
+    pairs = [(options[name]["titles"][value], value) for value in options[name]["choices"]]
+    return {"choices": pairs, "value": options[name]["default"], "info": options[name]["help"], "elem_id": name}
+
+
+def _slider(options: dict[str, Any], name: str, label: str, step: float) -> gr.Slider:
+    allowed = options[name]
+    bounds = allowed["minimum"], allowed["maximum"], allowed["default"]
+    return _checked_later(gr.Slider(*bounds, step=step, label=label, info=allowed["help"], elem_id=name, buttons=[]))
+
+
+def _checked_later(slider: gr.Slider) -> gr.Slider:
+    """Let the studio check the number of a slider: it says in words, on the score, what is wrong."""
+    slider.preprocess = lambda payload: payload
+    return slider
+
+
 def _knob(sampler: str, name: str, knob: dict[str, Any]) -> Any:
     common = {
         "value": knob["default"],
-        "label": name.replace("_", " "),
+        "label": name.replace("_", " ").capitalize(),
         "info": knob["help"],
         "elem_id": f"{sampler}-{name}",
     }
@@ -82,5 +128,5 @@ def _knob(sampler: str, name: str, knob: dict[str, Any]) -> Any:
     if knob["range"]:
         low, high = knob["range"]
         step = 1 if isinstance(knob["default"], int) else (high - low) / 100
-        return gr.Slider(low, high, step=step, buttons=[], **common)
+        return _checked_later(gr.Slider(low, high, step=step, buttons=[], **common))
     return gr.Number(**common)
