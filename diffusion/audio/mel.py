@@ -64,11 +64,14 @@ class MelParameters:
         return (math.log(self.floor) - self.mean) / self.scale, (self.ceiling - self.mean) / self.scale
 
     @property
+    def unit_db(self) -> float:
+        """How many dB of amplitude one unit of a feature is."""
+        return 20 / math.log(10) * self.scale
+
+    @property
     def frequencies_hz(self) -> np.ndarray:
         """Centre of each band, (bands,) float64."""
-        from librosa import mel_frequencies
-
-        return mel_frequencies(n_mels=self.bands + 2, fmin=self.low_hz, fmax=self.high_hz)[1:-1]
+        return _edges_hz(self)[1:-1]
 
     def frames_of(self, seconds: float) -> int:
         """The nearest whole number of frames, at least one."""
@@ -85,16 +88,17 @@ class Decoder(Protocol):
 
 @cache
 def mel_filters(parameters: MelParameters) -> np.ndarray:
-    """Triangles of equal area on Slaney's mel scale, (bands, fft_size // 2 + 1) float32, read-only."""
-    import librosa
+    """Triangles of equal area on Slaney's mel scale, (bands, fft_size // 2 + 1) float32, read-only.
 
-    filters = librosa.filters.mel(
-        sr=parameters.sample_rate_hz,
-        n_fft=parameters.fft_size,
-        n_mels=parameters.bands,
-        fmin=parameters.low_hz,
-        fmax=parameters.high_hz,
-    )
+    The same numbers as `librosa.filters.mel`, whose import alone takes longer than loading the model.
+    """
+    edges_hz = _edges_hz(parameters)[:, None]
+    bins_hz = np.fft.rfftfreq(parameters.fft_size, 1 / parameters.sample_rate_hz)
+    widths_hz = np.diff(edges_hz, axis=0)
+    rising = (bins_hz - edges_hz[:-2]) / widths_hz[:-1]
+    falling = (edges_hz[2:] - bins_hz) / widths_hz[1:]
+    area = 2 / (edges_hz[2:] - edges_hz[:-2])
+    filters = (np.minimum(rising, falling).clip(min=0) * area).astype(np.float32)
     if not filters.any(axis=1).all():
         raise ValueError(
             f"bands must be few enough that each holds a frequency bin of {parameters.sample_rate_hz} Hz "
@@ -102,6 +106,22 @@ def mel_filters(parameters: MelParameters) -> np.ndarray:
         )
     filters.setflags(write=False)
     return filters
+
+
+def _edges_hz(parameters: MelParameters) -> np.ndarray:
+    """Where the bands begin, have their centres and end, (bands + 2,): evenly spaced mels.
+
+    Slaney, Auditory Toolbox (1998): 15 mels to 1 kHz, linear, and then 27 for each factor of 6.4.
+    """
+    corner_hz, corner, per_e = 1000.0, 15.0, 27 / math.log(6.4)
+
+    def mel(hz: float) -> float:
+        return hz * corner / corner_hz if hz < corner_hz else corner + per_e * math.log(hz / corner_hz)
+
+    mels = np.linspace(mel(parameters.low_hz), mel(parameters.high_hz), parameters.bands + 2)
+    high_hz = corner_hz * np.exp((mels - corner) / per_e)
+    edges_hz: np.ndarray = np.where(mels < corner, mels * corner_hz / corner, high_hz)
+    return edges_hz
 
 
 def magnitude_spectrogram(wave: Tensor, window: Tensor, hop_size: int) -> Tensor:

@@ -22,6 +22,12 @@ def test_colours_rise_from_black_in_lightness() -> None:
     assert (np.diff(np.convolve(lightness, np.ones(5) / 5, "valid")) > 0).all()
 
 
+def test_colours_are_those_of_inferno() -> None:
+    colormaps = pytest.importorskip("matplotlib").colormaps
+    inferno = 255 * colormaps["inferno"](np.arange(256))[:, :3]
+    assert np.abs(colours() - inferno).max() < 6
+
+
 def test_low_bands_are_at_the_bottom_and_time_runs_right() -> None:
     features = np.full((128, 10), -5.0, np.float32)
     features[0, 7] = 5.0
