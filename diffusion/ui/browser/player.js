@@ -1,16 +1,26 @@
 // The one player of the page: a gapless loop of one sound that can be exchanged for another at the same position.
 
 const SWITCH_S = 0.04; // long enough to hide a click, short enough to sound like a cut
+const START_S = 0.005;
+const LEAD_S = 0.01; // changes are booked this far ahead: a ramp that began in the past would start with a click
+
+const rateOf = (wav) => new DataView(wav).getUint32(24, true); // where the header of a WAV file has it
+
+function fadeOut({ gain }, when, fade) {
+  gain.setValueAtTime(1, when);
+  gain.linearRampToValueAtTime(0, when + fade);
+}
 
 export class Player extends EventTarget {
-  // Fires "change" when it starts, stops or jumps, and "sound" when another sound is on.
-  #context = null;
+  // Fires "change" when it starts, stops, jumps or turns its loop on or off, and "sound" when another sound is on.
+  #context;
   #sound = null; // {buffer, gain}
-  #voice = null; // {source, level}: what is heard now
+  #bus = null; // the gain of all that sounds between a start and a pause
+  #voice = null; // what is heard: {source, out, offset, started, jumped}; at `started` on the context's clock it is at `offset`
   #position = 0; // of the playhead in seconds, while paused
-  #started = 0; // when position 0 would have been heard, on the context's clock
   #loop = true;
 
+  // A context of one's own, such as an OfflineAudioContext, has to be running by itself.
   constructor(context = null) {
     super();
     this.#context = context;
@@ -22,47 +32,56 @@ export class Player extends EventTarget {
     return this.#context;
   }
 
-  decode(bytes) { return this.context.decodeAudioData(bytes); }
+  // The context runs at the rate of the clips, so that nothing resamples them and the seam of a loop stays as it is.
+  decode(wav) {
+    this.#context ??= new AudioContext({ latencyHint: "interactive", sampleRate: rateOf(wav) });
+    return this.#context.decodeAudioData(wav);
+  }
 
-  get duration() { return this.#sound ? this.#sound.buffer.duration : 0; }
+  get duration() { return this.#sound?.buffer.duration ?? 0; }
   get playing() { return this.#voice !== null; }
   get buffer() { return this.#sound?.buffer ?? null; }
   get loop() { return this.#loop; }
 
-  get position() {
-    if (!this.#voice) return this.#position;
-    const elapsed = Math.max(0, this.context.currentTime - this.#started);
-    return this.#loop ? elapsed % this.duration : Math.min(elapsed, this.duration);
-  }
+  // What is heard now, in seconds: sound leaves the loudspeaker later than the context's clock says.
+  get position() { return this.#voice ? this.#at(this.context.currentTime - (this.context.outputLatency || 0)) : this.#position; }
 
   set loop(on) {
-    const position = this.position;
+    const voice = this.#voice;
+    if (voice) {
+      const now = this.context.currentTime;
+      Object.assign(voice, { offset: this.#at(now), started: now, jumped: false });
+      voice.source.loop = on;
+    }
     this.#loop = on;
-    if (this.#voice) this.#begin(position, SWITCH_S);
     this.dispatchEvent(new Event("change"));
   }
 
-  // Another sound takes over where the playhead is, over `fade` seconds; `gain` is linear.
-  show(buffer, { fade = SWITCH_S, gain = 1, position = this.position } = {}) {
+  // Another sound takes over where the old one is, or at `position`, over `fade` seconds; `gain` is linear.
+  show(buffer, { fade = SWITCH_S, gain = 1, position = null } = {}) {
+    const when = this.#booked();
+    this.#position = Math.min(position ?? this.#at(when), buffer.duration);
     this.#sound = { buffer, gain };
-    this.#position = Math.min(position, buffer.duration);
-    if (this.#voice) this.#begin(this.#position, fade);
+    if (this.#voice) this.#begin(when, fade, position !== null);
     this.dispatchEvent(new Event("sound"));
   }
 
   async play() {
     if (!this.#sound || this.#voice) return;
-    await this.context.resume();
+    if (this.context instanceof AudioContext) await this.context.resume();
     if (this.#voice) return;
-    this.#begin(this.#position < this.duration ? this.#position : 0, 0.005);
+    this.#bus = this.context.createGain();
+    this.#bus.connect(this.context.destination);
+    this.#begin(this.#booked(), START_S, true);
     this.dispatchEvent(new Event("change"));
   }
 
   pause() {
     if (!this.#voice) return;
     this.#position = this.position;
-    this.#end(this.#voice, SWITCH_S);
-    this.#voice = null;
+    const when = this.#booked();
+    fadeOut(this.#bus, when, SWITCH_S); // with all that had been fading out more slowly
+    this.#end(when, SWITCH_S);
     this.dispatchEvent(new Event("change"));
   }
 
@@ -70,32 +89,49 @@ export class Player extends EventTarget {
 
   seek(position) {
     this.#position = Math.max(0, Math.min(position, this.duration));
-    if (this.#voice) this.#begin(this.#position, SWITCH_S);
+    if (this.#voice) this.#begin(this.#booked(), SWITCH_S, true);
     this.dispatchEvent(new Event("change"));
   }
 
-  #begin(position, fade) {
-    const { context } = this, { buffer, gain } = this.#sound, now = context.currentTime;
-    const source = context.createBufferSource(), level = context.createGain();
-    source.buffer = buffer;
-    source.loop = this.#loop;
-    level.gain.setValueAtTime(0, now);
-    level.gain.linearRampToValueAtTime(gain, now + fade);
-    source.connect(level).connect(context.destination);
-    source.start(now, position % buffer.duration);
-    const voice = { source, level };
-    source.onended = () => { if (this.#voice === voice) this.#finish(); };
-    if (this.#voice) this.#end(this.#voice, fade);
-    this.#voice = voice;
-    this.#started = now - position;
+  // Where the sound is when the context's clock says `time`.
+  #at(time) {
+    if (!this.#voice) return this.#position;
+    const { offset, started, jumped } = this.#voice, { duration } = this;
+    const played = offset + (jumped ? Math.max(0, time - started) : time - started);
+    return this.#loop ? (played + duration) % duration : Math.max(0, Math.min(played, duration));
   }
 
-  #end({ source, level }, fade) {
-    const now = this.context.currentTime;
-    level.gain.cancelAndHoldAtTime?.(now);
-    level.gain.linearRampToValueAtTime(0, now + fade);
-    source.onended = () => level.disconnect();
-    source.stop(now + fade);
+  // When the next change can be: on a whole sample, since a sound that starts between two is interpolated.
+  #booked() {
+    const { currentTime, sampleRate } = this.context;
+    return Math.ceil((currentTime + LEAD_S) * sampleRate) / sampleRate;
+  }
+
+  // From `when` on the sound is heard from the playhead on; what was heard fades out meanwhile.
+  // A fade is a gain of its own, booked once and never taken back, so it has no step whatever else happens while it lasts.
+  #begin(when, fade, jumped) {
+    const { context } = this, { buffer, gain } = this.#sound;
+    const [source, into, out] = [context.createBufferSource(), context.createGain(), context.createGain()];
+    const offset = (Math.round(this.#position * buffer.sampleRate) % buffer.length) / buffer.sampleRate;
+    source.buffer = buffer;
+    source.loop = this.#loop;
+    source.connect(into).connect(out).connect(this.#bus);
+    into.gain.setValueAtTime(0, when);
+    into.gain.linearRampToValueAtTime(gain, when + fade);
+    source.start(when, offset);
+    this.#end(when, fade);
+    const voice = { source, out, offset, started: when, jumped };
+    source.onended = () => { if (this.#voice === voice) this.#finish(); };
+    this.#voice = voice;
+  }
+
+  #end(when, fade) {
+    if (!this.#voice) return;
+    const { source, out } = this.#voice;
+    fadeOut(out, when, fade);
+    source.onended = () => out.disconnect();
+    source.stop(when + fade);
+    this.#voice = null;
   }
 
   #finish() { // the end of a sound that does not loop
