@@ -79,7 +79,7 @@ def build_controls(options: dict[str, Any]) -> tuple[dict[str, Any], gr.Checkbox
     return controls, keep, dice, meaning
 
 
-def build_length(options: dict[str, Any]) -> gr.Slider:
+def build_length(options: dict[str, Any]) -> Any:
     """The length of a clip, which is seldom changed."""
     return _slider(options, "duration_s", "Length", options["duration_s"]["minimum"])
 
@@ -102,13 +102,13 @@ def _choices(options: dict[str, Any], name: str) -> dict[str, Any]:
     return {"choices": pairs, "value": options[name]["default"], "info": options[name]["help"], "elem_id": name}
 
 
-def _slider(options: dict[str, Any], name: str, label: str, step: float) -> gr.Slider:
+def _slider(options: dict[str, Any], name: str, label: str, step: float) -> Any:
     allowed = options[name]
     bounds = allowed["minimum"], allowed["maximum"], allowed["default"]
     return _checked_later(gr.Slider(*bounds, step=step, label=label, info=allowed["help"], elem_id=name, buttons=[]))
 
 
-def _checked_later(slider: gr.Slider) -> gr.Slider:
+def _checked_later(slider: Any) -> Any:
     """Let the studio check the number of a slider: it says in words, on the score, what is wrong."""
     slider.preprocess = lambda payload: payload
     return slider
