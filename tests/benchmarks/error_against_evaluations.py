@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -123,7 +122,7 @@ def music_table(folder: Path, seeds: Iterable[int]) -> tuple[Table, float]:
     cond = {name: torch.arange(clips) % len(values) + 1 for name, values in loaded.configuration.labels.items()}
     denoiser = Clipped(Guided(loaded.denoiser, {GUIDED[0]: torch.tensor(4.0)}), mel.bounds)
     x = noise(0, torch.empty(clips, 1, mel.bands, loaded.configuration.frames))
-    decibels = 20 / math.log(10) * mel.scale
+    decibels = mel.unit_db
     dtype = fast_dtype(x.device)
     with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
         table, converged = path_table(denoiser, x, cond, noise, SAMPLERS)
