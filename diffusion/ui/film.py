@@ -15,7 +15,7 @@ INTERVAL_S = 0.05  # at most twenty pictures a second
 FEWEST = 10  # pictures of a run that is over sooner
 KEPT = 24  # steps to replay: their pictures and their beliefs
 FRAME_QUALITY, SCORE_QUALITY = 60, 90
-NOTES_HZ = {f"C{octave}": 440 * 2 ** (octave - 4 - 9 / 12) for octave in range(3, 10)}
+NOTES_HZ = {f"C{octave}": 440 * 2 ** (octave - 4 - 9 / 12) for octave in range(2, 9)}
 
 
 class Film:

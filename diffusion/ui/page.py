@@ -15,7 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 from fastapi import HTTPException
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from diffusion.studio import Request, Studio, draw_seed, seed_of
@@ -31,12 +31,14 @@ from diffusion.ui.controls import (
 from diffusion.ui.endpoints import build_endpoints
 from diffusion.ui.film import notes
 from diffusion.ui.links import filed, linked, shared
+from diffusion.ui.phone import Handouts
+from diffusion.ui.stage import programme, staged
 from diffusion.ui.visits import Visits
 
 BROWSER = Path(__file__).parent / "browser"
 # Messages that come before the modules have loaded wait for them. The browser may trigger what is named here.
 MOUNT = """
-const events = ["restore", "switch"];
+const events = ["restore", "switch", "stage"];
 let receive = (message) => early.push(message);
 const early = [props.value];
 watch("value", () => receive(props.value));
@@ -45,6 +47,7 @@ import(new URL("page/main.js", document.baseURI)).then(({ mount }) => {
   early.forEach(receive);
 });
 """
+REFUSED = "() => document.dispatchEvent(new Event('refused'))"
 RUNS_AT_ONCE = 4  # more share the same cores, and each would wait longer for its first picture
 WAITING = 32
 FILE_AGE_S = 3600
@@ -82,13 +85,19 @@ AMBER = gr.themes.Color(
 
 
 def build(
-    studio: Studio, welcome: Path | None = None, host: str | None = None, public_url: str | None = None
+    studio: Studio,
+    welcome: Path | None = None,
+    host: str | None = None,
+    public_url: str | None = None,
+    handouts: Handouts | None = None,
 ) -> gr.Blocks:
     """The page with its endpoints. `welcome` is a WAV file beside the film (.json) of its run.
 
-    `host` is what the server will listen on and `public_url` how others call it, for links that travel.
+    `host` is what the server will listen on and `public_url` how others call it, for links that travel. Finished
+    clips are kept in `handouts`, whose routes `launch` serves.
     """
-    visits = Visits(studio, welcome)
+    handouts = handouts or Handouts()
+    visits = Visits(studio, welcome, handouts)
     options = studio.options()
 
     def qr(link: Any) -> dict[str, Any]:
@@ -96,6 +105,20 @@ def build(
             return shared(link.get("page"), link.get("query"), host, public_url)
         except (AttributeError, ValueError) as error:
             raise HTTPException(422, str(error)) from error
+
+    def whereabouts(visitor: Any) -> dict[str, Any]:
+        """Where a visitor's run is: its place in the queue from 1, or under way; and how many wait if no more may."""
+        queue: Any = blocks._queue  # Gradio tells a page its place only where it shows its own progress bar
+        model = queue.event_queue_per_concurrency_id.get("model")
+        waiting = [event.session_hash for event in model.queue] if model else []
+        return {
+            "place": waiting.index(visitor) + 1 if visitor in waiting else None,
+            "running": visits.has(visitor),
+            "full": len(queue) if len(queue) >= queue.max_size else None,
+        }
+
+    def phone(asked: Any) -> dict[str, str] | None:
+        return handouts.link(asked, host, public_url)
 
     blocks: gr.Blocks
     with gr.Blocks(
@@ -112,14 +135,13 @@ def build(
             elem_id="score",
             apply_default_css=False,
             padding=False,
-            server_functions=[qr],
+            server_functions=[whereabouts, qr, phone, programme(options)],
         )
         with gr.Row(elem_id="deck"):
             presets = build_presets(options)
             with gr.Row(elem_id="go"):
                 stop = gr.Button("Stop", interactive=False, elem_id="stop")
                 generate = gr.Button("Generate", variant="primary", interactive=False, elem_id="generate")
-        gr.HTML((BROWSER / "takes.html").read_text(), elem_id="takes", padding=False)
         with gr.Row(elem_id="rail"):
             controls, keep, dice, meaning = build_controls(options)
             with gr.Row(elem_id="folds"):
@@ -128,6 +150,7 @@ def build(
                     knobs, groups = build_knobs(options)
                 with gr.Accordion("Settings of this clip", open=False, elem_id="settings"):
                     settings = gr.JSON(label="All that makes this clip again; the WAV carries it too", elem_id="recipe")
+        gr.HTML((BROWSER / "takes.html").read_text(), elem_id="takes", apply_default_css=False, padding=False)
         used = gr.State("")  # what the seed field held when a clip was last asked for
 
         inputs = [controls[name] for name in ARGUMENTS]
@@ -162,18 +185,19 @@ def build(
             except ValueError as error:
                 yield {view: {"kind": "error", "text": _sentence(error)}, **idle}
                 return
-            yield seed
-            yield from shown(visits.answer(request, http.session_hash or ""))
+            yield from shown(visits.answer(request, http.session_hash or ""), seed)
 
-        def shown(messages: Iterator[dict[str, Any]]) -> Iterator[dict[Any, Any]]:
-            """The messages of a run that was asked for, and the buttons beside it."""
-            yield {generate: gr.Button(interactive=False), stop: gr.Button(interactive=True)}
+        def shown(messages: Iterator[dict[str, Any]], updates: dict[Any, Any]) -> Iterator[dict[Any, Any]]:
+            """The messages of a run that was asked for, and the buttons beside it.
+
+            The first one takes the `updates` along: an answer of their own would delay it.
+            """
+            updates = updates | {generate: gr.Button(interactive=False), stop: gr.Button(interactive=True)}
             try:
                 for message in messages:
-                    if message["kind"] == "clip":
-                        yield {view: message, settings: message["settings"], **idle}
-                    else:
-                        yield {view: message}
+                    done = {settings: message["settings"], **idle} if message["kind"] == "clip" else {}
+                    yield updates | {view: message} | done
+                    updates = {}
             except Exception:
                 yield {view: {"kind": "error", "text": "The model failed; its log says why. Try again."}, **idle}
                 raise
@@ -190,17 +214,21 @@ def build(
             return request.model in ("", studio.digest)
 
         def on_load(http: gr.Request) -> dict[Any, Any]:
+            visitor = {"visitor": http.session_hash}
             updates: dict[Any, Any] = {controls["seed"]: draw_seed(), generate: gr.Button(interactive=True)}
+            updates[view] = {"kind": "visitor", **visitor}
             try:
                 request = linked(str(http.query_params or ""))
                 if request is None:
                     return updates
                 updates |= restored(request)
             except ValueError as error:
-                return updates | {view: _note(f"The link cannot be followed. {_sentence(error)}", wrong=True)}
-            if not here(request):
-                return updates | {view: _note(f"The link is for the model {request.model}, {elsewhere}", wrong=True)}
-            return updates | {view: _note("This is the clip of the link: press play.")}
+                note = _note(f"The link cannot be followed. {_sentence(error)}", wrong=True)
+            else:
+                note = _note("This is the clip of the link: press play.")
+                if not here(request):
+                    note = _note(f"The link is for the model {request.model}, {elsewhere}", wrong=True)
+            return updates | {view: note | visitor}
 
         def on_welcome(http: gr.Request) -> Iterator[dict[Any, Any]]:
             session = http.session_hash or ""
@@ -208,7 +236,7 @@ def build(
                 request = linked(str(http.query_params or ""))
                 if request is not None and here(request):
                     studio.check(request)
-                    yield from shown(visits.answer(request, session))
+                    yield from shown(visits.answer(request, session), {})
                     return
             except ValueError:
                 pass  # the link cannot be followed, as `on_load` says
@@ -238,8 +266,19 @@ def build(
                 yield {view: {"kind": "error", "text": _sentence(error)}}
                 return
             if kept and request.seed == event._data.get("seed"):
-                yield seed
-                yield from shown(visits.answer(request, http.session_hash or ""))
+                yield from shown(visits.answer(request, http.session_hash or ""), seed)
+
+        def on_stage(event: gr.EventData, http: gr.Request) -> Iterator[dict[Any, Any]]:
+            """A presenter's key. The messages say which `ask` they answer, and with what settings."""
+            try:
+                request = staged(studio, event._data)
+            except ValueError as error:
+                yield {view: {"kind": "error", "text": _sentence(error)}}
+                return
+            mark = {"ask": event._data.get("ask"), "asked": request.to_dict()}
+            messages = visits.answer(request, http.session_hash or "")
+            updates = restored(request) | {keep: False, used: str(request.seed)}
+            yield from shown(({**message, **mark} for message in messages), updates)
 
         def groups_for(sampler: str) -> dict[Any, Any]:
             return {
@@ -273,7 +312,7 @@ def build(
             concurrency_limit=RUNS_AT_ONCE,
             concurrency_id="model",
         )
-        generate.click(
+        run = generate.click(
             on_generate,
             inputs=[keep, used, *inputs, *knob_inputs],
             outputs=[view, settings, controls["seed"], used, generate, stop],
@@ -283,6 +322,7 @@ def build(
             concurrency_id="model",
             trigger_mode="once",
         )
+        run.failure(None, js=REFUSED, api_visibility="private")
         view.switch(
             on_switch,
             inputs=[keep, *inputs, *knob_inputs],
@@ -292,6 +332,15 @@ def build(
             concurrency_limit=RUNS_AT_ONCE,
             concurrency_id="model",
             trigger_mode="multiple",  # the newest ends the others
+        )
+        view.stage(
+            on_stage,
+            outputs=[view, settings, keep, used, *inputs, *knob_inputs, *groups.values(), generate, stop],
+            show_progress="hidden",
+            api_visibility="private",
+            concurrency_limit=RUNS_AT_ONCE,
+            concurrency_id="model",
+            trigger_mode="multiple",
         )
         stop.click(visits.stop, queue=False, show_progress="hidden", api_visibility="private")
         blocks.unload(visits.leave)
@@ -334,10 +383,11 @@ def build(
     return blocks
 
 
-def launch(blocks: gr.Blocks, **arguments: Any) -> None:
-    """Serve the page: nothing is fetched from or sent to anywhere else."""
+def launch(blocks: gr.Blocks, handouts: Handouts | None = None, **arguments: Any) -> None:
+    """Serve the page and the `handouts`: nothing is fetched from or sent to anywhere else."""
+    routes: list[BaseRoute] = [Mount("/page", StaticFiles(directory=BROWSER))]
     blocks.launch(
-        app_kwargs={"routes": [Mount("/page", StaticFiles(directory=BROWSER))]},
+        app_kwargs={"routes": routes + (handouts.routes() if handouts else [])},
         theme=gr.themes.Base(
             primary_hue=AMBER,
             neutral_hue=INK,

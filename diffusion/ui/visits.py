@@ -37,14 +37,14 @@ class _Run:
 class Visits:
     """The runs of all visitors of a page, by session."""
 
-    def __init__(self, studio: Studio, welcome: Path | None = None) -> None:
+    def __init__(self, studio: Studio, welcome: Path | None = None, handouts: Handouts | None = None) -> None:
         self.studio = studio
         self.options = studio.options()
-        self.handouts = Handouts()
+        self.handouts = handouts or Handouts()
         self.reels = Reels()
         self._runs: dict[str, _Run] = {}
         self._asked: set[str] = set()  # sessions that have seen what they asked for
-        self._welcome = _read_welcome(welcome) if welcome else None
+        self._welcome = read_welcome(welcome) if welcome else None
         self._rewinding = threading.Lock()
 
     def perform(self, request: Request, session: str) -> Iterator[dict[str, Any]]:
@@ -73,6 +73,10 @@ class Visits:
         finally:
             if self._runs.get(session) is run:
                 del self._runs[session]
+
+    def has(self, session: str) -> bool:
+        """Whether a visitor's run is under way."""
+        return session in self._runs
 
     def stop(self, http: gr.Request) -> None:
         """Let this visitor's run end with what the model believes now."""
@@ -162,7 +166,7 @@ def _loudness_db(wav: bytes) -> float | None:
     return round(loudness, 2) if math.isfinite(loudness) else None
 
 
-def _read_welcome(path: Path) -> dict[str, Any] | None:
+def read_welcome(path: Path) -> dict[str, Any] | None:
     """The message of a clip that `generate --out WAV --film JSON` wrote, or None where there is none."""
     film = path.with_suffix(".json")
     if not (path.is_file() and film.is_file()):

@@ -2,10 +2,17 @@
 import { player } from "./player.js";
 import { t } from "./words.js";
 
-const FRAME_MS = 70; // pictures come faster than anyone can look on a fast machine: each stays for a moment
+const FRAME_MS = 50; // pictures come faster than anyone can look on a fast machine: each stays for a moment
+const TAKEOVER_S = 0.25; // the same noise with other words goes on where the clip before it is
+const ASK_MS = 700; // between two questions to the server about the run
+const ANSWER_MS = 5000; // a server that takes longer does not answer
+const [ABSENT, SILENT, PATIENCE] = [1, 4, 12]; // a run is given up after three questions without an answer, or twelve without a run
+const NAME_PX = 13; // two names of notes are further apart, or else the lower one is hidden
 
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 const minus = (text) => text.replace("-", "−");
+const rest = (ms) => new Promise((done) => setTimeout(done, ms));
+const remaining = ({ index, total, seconds }) => (index ? `${((seconds / index) * (total - index)).toFixed(1)} s` : "–");
 const logSnr = ({ log_snr: value }) => (Number.isFinite(value) && value < 30 ? minus(value.toFixed(2)) : "∞");
 export const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 
@@ -22,14 +29,22 @@ export class Score extends EventTarget {
   #drawing = false;
   #pending = null; // a finished clip whose pictures are still being shown
   #note = null; // what the server said about the link that led here
+  #visitor = null; // the server's name for this page, to ask it about the run
+  #watching = false;
 
-  constructor({ element }) {
+  constructor({ element, server }) {
     super();
     this.element = element;
+    this.server = server;
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
     this.#noise();
     this.#transport();
+    new ResizeObserver(() => this.#notes()).observe(this.find(".panes"));
+    document.addEventListener("refused", () => this.#refused());
   }
+
+  get waiting() { return this.element.classList.contains("waiting"); }
+  get busy() { return this.waiting || this.element.classList.contains("sampling"); }
 
   find(selector) { return this.element.querySelector(selector); }
 
@@ -49,6 +64,7 @@ export class Score extends EventTarget {
   // Every message of the server comes here: {kind: frame | clip | note | error, ...}.
   receive(message) {
     if (!message) return;
+    this.#visitor = message.visitor ?? this.#visitor;
     const heard = new CustomEvent("message", { detail: message, cancelable: true });
     if (!this.dispatchEvent(heard) || this.#over.has(message.run)) return;
     if (message.kind === "frame") {
@@ -69,9 +85,16 @@ export class Score extends EventTarget {
       if (message.wrong) this.fail(message.text);
       else this.say(message.text);
     } else if (message.kind === "error") {
-      this.element.classList.remove("sampling", "waiting");
-      this.fail(message.text);
+      this.#giveUp(message.text);
     }
+  }
+
+  // The visitor has asked for a run, which may have to wait for those of others.
+  wait() {
+    this.asked = true;
+    this.element.classList.add("waiting");
+    this.say(t("Waiting for a turn."));
+    this.#watch();
   }
 
   // Lets go of the run on show: nothing of it is drawn any more.
@@ -121,7 +144,8 @@ export class Score extends EventTarget {
   #showFilm(clip) {
     this.frames = [...clip.film];
     const film = this.find(".film input"), last = this.frames.at(-1);
-    film.max = film.value = this.frames.length;
+    film.max = this.frames.length; // before the value, which it bounds
+    film.value = this.frames.length;
     film.disabled = false;
     this.#paint("belief", clip.score);
     if (last) this.#paint("noise", last.noise);
@@ -131,6 +155,7 @@ export class Score extends EventTarget {
     this.#number("log_snr", last && step < last.total ? logSnr(last) : "∞");
     this.#number("evaluations", String(clip.settings.evaluations));
     this.#number("seconds", `${clip.seconds.toFixed(1)} s`);
+    this.#number("remaining", "–");
     this.#number("seed", String(clip.settings.seed));
     this.element.style.setProperty("--progress", 0);
   }
@@ -147,6 +172,39 @@ export class Score extends EventTarget {
     if (!this.clip) this.#axis(next.duration_s || next.settings.duration_s);
     this.say(t("Composing."));
     this.dispatchEvent(new Event("run"));
+    this.#watch();
+  }
+
+  // While a run waits or goes on, asks the server about it: for its place in the queue, and lest it be waited for in vain.
+  async #watch() {
+    if (this.#watching) return;
+    this.#watching = true;
+    for (let misses = 0; this.busy && misses < PATIENCE;) {
+      await rest(ASK_MS);
+      const run = await this.#ask();
+      if (run?.place && this.waiting) this.say(t("You are number {place} in the queue.", run));
+      misses = run?.place || run?.running ? 0 : misses + (run ? ABSENT : SILENT);
+      if (misses >= PATIENCE && this.busy) this.#giveUp(run ? t("The run is lost. Generate it again.") : t("The server does not answer."));
+    }
+    this.#watching = false;
+  }
+
+  // Where the visitor's run is, or nothing if the server does not say.
+  #ask() { return Promise.race([this.server.whereabouts(this.#visitor), rest(ANSWER_MS)]).catch(() => null); }
+
+  // A request of this page has failed, perhaps that for the run.
+  async #refused() {
+    const run = await this.#ask();
+    if (!this.busy || run?.place || run?.running) return;
+    if (run?.full) this.#giveUp(t("The queue is full: {full} runs are waiting. Try again in a minute.", run));
+    else this.#giveUp(run ? t("The server could not take the run. Generate it again.") : t("The server does not answer."));
+  }
+
+  #giveUp(text) {
+    this.drop();
+    this.asked = false;
+    if (this.clip) this.#showFilm(this.clip);
+    this.fail(text);
   }
 
   async #finish() {
@@ -160,7 +218,9 @@ export class Score extends EventTarget {
     const note = this.asked ? null : this.#note;
     if (note?.wrong) this.fail(note.text);
     else this.say(note ? `${text} ${note.text}` : text);
-    await this.showClip(clip, { sound: this.asked || player.playing });
+    const same = ["seed", "duration_s"].every((name) => this.clip?.settings[name] === clip.settings[name]);
+    const place = player.playing && same ? { position: null, fade: TAKEOVER_S } : {};
+    await this.showClip(clip, { sound: this.asked || player.playing, ...place });
     this.announce(t("{title} Ready to play.", { title: text }));
     this.asked = false;
   }
@@ -170,7 +230,7 @@ export class Score extends EventTarget {
     this.#drawing = true;
     while (this.#queue.length) {
       await this.#picture(this.#queue.shift());
-      if (this.#queue.length || this.#pending) await new Promise((done) => setTimeout(done, FRAME_MS));
+      if (this.#queue.length || this.#pending) await rest(FRAME_MS);
     }
     this.#drawing = false;
     if (this.#pending) await this.#finish();
@@ -182,6 +242,7 @@ export class Score extends EventTarget {
     this.#number("log_snr", logSnr(frame));
     this.#number("evaluations", String(frame.evaluations));
     this.#number("seconds", `${frame.seconds.toFixed(1)} s`);
+    this.#number("remaining", remaining(frame));
     this.#number("seed", String(frame.seed));
     this.element.style.setProperty("--progress", frame.index / frame.total);
     await Promise.all([this.#paint("noise", frame.noise), this.#paint("belief", frame.belief || frame.noise)]);
@@ -197,6 +258,18 @@ export class Score extends EventTarget {
     next.src = uri;
     try { await next.decode(); } catch { return; }
     this.find(`[data-picture="${name}"] img`).src = uri;
+  }
+
+  // Of names that would overlap, the upper one stays: there is more music to name.
+  #notes() {
+    for (const notes of this.element.querySelectorAll(".notes")) {
+      let above = Infinity;
+      for (const name of [...notes.children].reverse()) {
+        const height = (parseFloat(name.style.bottom) / 100) * notes.clientHeight;
+        name.classList.toggle("hidden", above - height < NAME_PX);
+        if (!name.classList.contains("hidden")) above = height;
+      }
+    }
   }
 
   #axis(length) {
@@ -220,10 +293,13 @@ export class Score extends EventTarget {
 
   #transport() {
     const play = this.find(".play"), seek = this.find(".seek"), film = this.find(".film input"), link = this.find(".link");
+    const loop = this.find(".loop");
+    loop.addEventListener("click", () => { player.loop = !player.loop; });
     play.addEventListener("click", () => player.toggle());
     player.addEventListener("change", () => {
       this.element.classList.toggle("playing", player.playing);
       play.setAttribute("aria-label", player.playing ? t("Pause") : t("Play"));
+      loop.setAttribute("aria-pressed", player.loop);
       this.follow();
     });
     const point = (event) => {
@@ -246,6 +322,7 @@ export class Score extends EventTarget {
     for (const button of this.element.querySelectorAll(".views button")) {
       button.addEventListener("click", () => {
         this.find(".panes").dataset.view = button.dataset.view;
+        this.#notes();
         for (const each of this.element.querySelectorAll(".views button")) each.setAttribute("aria-pressed", each === button);
       });
     }
@@ -262,10 +339,7 @@ export class Score extends EventTarget {
     });
     document.addEventListener("click", (event) => {
       const button = event.target.closest("#generate");
-      if (!button || button.disabled) return;
-      this.asked = true;
-      this.element.classList.add("waiting");
-      this.say(t("Waiting for a turn."));
+      if (button && !button.disabled) this.wait();
     });
   }
 
