@@ -112,6 +112,7 @@ def notes(mel: MelParameters) -> str:
     centres = mel.frequencies_hz
     bands = {name: float(np.interp(hz, centres, np.arange(mel.bands))) for name, hz in NOTES_HZ.items()}
     marks = (
-        f'<span style="bottom:{100 * (band + 0.5) / mel.bands:.2f}%">{name}</span>' for name, band in bands.items()
+        f'<span style="bottom:{100 * (band + 0.5) / mel.bands:.2f}%"><i>{name}</i></span>'
+        for name, band in bands.items()
     )
     return f'<div class="notes" aria-hidden="true">{"".join(marks)}</div>'

@@ -156,7 +156,8 @@ def build(
         inputs = [controls[name] for name in ARGUMENTS]
         knob_inputs = list(knobs.values())
 
-        idle = {generate: gr.Button(interactive=True), stop: gr.Button(interactive=False)}
+        busy: dict[Any, Any] = {generate: gr.Button(interactive=False), stop: gr.Button(interactive=True)}
+        idle: dict[Any, Any] = {generate: gr.Button(interactive=True), stop: gr.Button(interactive=False)}
         elsewhere = f"which is not here: with {studio.name} ({studio.digest}) the same settings make another clip."
 
         def gather(values: tuple[Any, ...]) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def build(
 
             The first one takes the `updates` along: an answer of their own would delay it.
             """
-            updates = updates | {generate: gr.Button(interactive=False), stop: gr.Button(interactive=True)}
+            updates = updates | busy
             try:
                 for message in messages:
                     done = {settings: message["settings"], **idle} if message["kind"] == "clip" else {}

@@ -7,7 +7,7 @@ const TAKEOVER_S = 0.25; // the same noise with other words goes on where the cl
 const ASK_MS = 700; // between two questions to the server about the run
 const ANSWER_MS = 5000; // a server that takes longer does not answer
 const [ABSENT, SILENT, PATIENCE] = [1, 4, 12]; // a run is given up after three questions without an answer, or twelve without a run
-const NAME_PX = 13; // two names of notes are further apart, or else the lower one is hidden
+const [NAME_PX, ASIDE_PX] = [13, 8]; // the height of a note's name, and how far it may be from the note to make room
 
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 const minus = (text) => text.replace("-", "−");
@@ -260,14 +260,15 @@ export class Score extends EventTarget {
     this.find(`[data-picture="${name}"] img`).src = uri;
   }
 
-  // Of names that would overlap, the upper one stays: there is more music to name.
+  // The names of low notes, which lie closer together, step aside below one another, and are hidden where that is too far.
   #notes() {
     for (const notes of this.element.querySelectorAll(".notes")) {
-      let above = Infinity;
-      for (const name of [...notes.children].reverse()) {
-        const height = (parseFloat(name.style.bottom) / 100) * notes.clientHeight;
-        name.classList.toggle("hidden", above - height < NAME_PX);
-        if (!name.classList.contains("hidden")) above = height;
+      let room = Infinity;
+      for (const note of [...notes.children].reverse()) {
+        const height = (parseFloat(note.style.bottom) / 100) * notes.clientHeight, shift = Math.max(0, height - room);
+        note.classList.toggle("hidden", shift > ASIDE_PX);
+        note.firstElementChild.style.translate = `0 ${shift}px`;
+        if (shift <= ASIDE_PX) room = height - shift - NAME_PX;
       }
     }
   }
