@@ -11,19 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from diffusion.data.families import SPLITS
-from diffusion.data.fonts import DEFAULT_EAR_FONT, DEFAULT_FONT, check_font
+from diffusion.data.fonts import DEFAULT_EAR_FONTS, DEFAULT_FONT, check_font
 from diffusion.data.scores import SOURCES, Piece
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("data"), metavar="DIR", help="folder to write (default: data)")
-    parser.add_argument("--hours", type=float, default=12.0, help="hours of training audio (default: 12)")
-    parser.add_argument("--ear-hours", type=float, default=3.0, help="hours for the evaluation classifier (default: 3)")
-    parser.add_argument("--test-hours", type=float, default=1.5, help="hours of held-out pieces (default: 1.5)")
+    parser.add_argument("--hours", type=float, default=24.0, help="hours of training audio (default: 24)")
+    parser.add_argument(
+        "--ear-hours", type=float, default=12.0, help="hours for the evaluation classifier (default: 12)"
+    )
+    parser.add_argument("--test-hours", type=float, default=4.0, help="hours of held-out pieces (default: 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split and of every performance (default: 0)")
     parser.add_argument("--font", type=Path, default=DEFAULT_FONT, help=f"sound font (default: {DEFAULT_FONT})")
     parser.add_argument(
-        "--ear-font", type=Path, default=DEFAULT_EAR_FONT, help=f"font of the ear split (default: {DEFAULT_EAR_FONT})"
+        "--ear-font",
+        type=Path,
+        nargs="+",
+        default=list(DEFAULT_EAR_FONTS),
+        help=f"fonts of the ear split, in turn (default: {' '.join(map(str, DEFAULT_EAR_FONTS))})",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
     parser.add_argument(
@@ -32,18 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read the scores (once), find families, and write the shards of every split that are not there yet."""
+    """Read the scores (once), find families, write the shards of every split that are not there yet, and the card."""
     from tqdm import tqdm
 
-    from diffusion.data import families, features, scores
+    from diffusion.data import card, families, features, scores
 
     for name in ("hours", "ear_hours", "test_hours", "workers"):
         if getattr(args, name) <= 0:
             raise ValueError(f"{name} must be positive, got {getattr(args, name)}")
     if args.seed < 0:
         raise ValueError(f"seed must not be negative, got {args.seed}")
-    fonts = {split: args.ear_font if split == "ear" else args.font for split in args.splits}
-    for font in set(fonts.values()):
+    fonts = {split: tuple(args.ear_font) if split == "ear" else (args.font,) for split in args.splits}
+    for font in {font for each in fonts.values() for font in each}:
         check_font(font)  # a missing font is found before the scores are read
     args.out.mkdir(parents=True, exist_ok=True)
 
@@ -63,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
         job = features.Job(args.out, cache, split, hours[split], args.seed, fonts[split])
         members = [i for i, s in enumerate(split_of) if s == split]
         features.write_split(job, family_of, members, args.workers, bar(split))
+    card.write(args.out)
 
 
 def summary(pieces: list[Piece], family_of: list[int], split_of: list[str]) -> str:

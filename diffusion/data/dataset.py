@@ -14,15 +14,17 @@ from torch import Tensor
 
 from diffusion.audio.mel import MelParameters
 
+VERSION = 3
 BANDS = MelParameters.bands
-LABELS = ("style", "ensemble")
-_COLUMNS = ("start", "frames", "style", "ensemble", "piece", "family", "transpose")
+LABELS = ("style", "ensemble", "mode", "tempo")
+_COLUMNS = ("start", "frames", *LABELS, "piece", "family", "transpose")
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """Performances (n,) of one style on one ensemble: shard, first frame in it, length in frames."""
+    """Performances (n,) of one style on one ensemble: number, shard, first frame in it, length in frames."""
 
+    index: np.ndarray
     shard: np.ndarray
     start: np.ndarray
     frames: np.ndarray
@@ -31,13 +33,13 @@ class _Cell:
 class Features:
     """The performances of one split in `folder`/`split`/*.safetensors, their features mapped from disk.
 
-    `columns` holds (n,) int64 arrays over all performances: shard, start, frames, style, ensemble, piece, family,
-    transpose (labels count from 1). `settings` is what made the data: label names, codec, font, sources.
-    `longest_frames` is the longest crop that every pair of labels can give.
+    `columns` holds (n,) int64 arrays over all performances: shard, start, frames, style, ensemble, mode, tempo, piece,
+    family, transpose (labels count from 1). `settings` is what made the data: "labels" (name: values), codec, font,
+    sources. `longest_frames` is the longest crop that every pair of labels can give.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        """FileNotFoundError if there is nothing to read; ValueError for a broken shard or one with other bands."""
+        """FileNotFoundError if there is nothing to read; ValueError for a broken one, other bands, another version."""
         directory = Path(folder) / split
         paths = sorted(directory.glob("[0-9]*.safetensors"))
         if not paths:
@@ -50,6 +52,11 @@ class Features:
             try:
                 with safe_open(path, "pt") as shard:
                     settings = json.loads((shard.metadata() or {}).get("settings", "{}"))
+                    if settings.get("version") != VERSION:
+                        raise ValueError(
+                            f"{path} has format {settings.get('version')}, this version reads {VERSION}: make the "
+                            "data again, into another folder, by python -m diffusion data"
+                        )
                     mel = shard.get_tensor("mel")
                     table = {name: shard.get_tensor(name).numpy() for name in _COLUMNS}
             except SafetensorError as error:
@@ -77,7 +84,8 @@ class Features:
                 mine = (c["style"] == style) & (c["ensemble"] == ensemble)
                 if not mine.any():
                     raise ValueError(f"split {self.split!r} lacks performances of style {style} on ensemble {ensemble}")
-                cells[style, ensemble] = _Cell(c["shard"][mine], c["start"][mine], c["frames"][mine])
+                index = np.flatnonzero(mine)
+                cells[style, ensemble] = _Cell(index, c["shard"][mine], c["start"][mine], c["frames"][mine])
         return cells
 
     def __len__(self) -> int:
@@ -91,7 +99,7 @@ class Features:
         return self.mels[int(c["shard"][index])][start : start + frames].T.float()[None]
 
     def crop(self, rng: np.random.Generator, frames: int, batch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Crops (B, 1, 128, frames) float32 and their labels {"style", "ensemble"} (B,) int64, counted from 1.
+        """Crops (B, 1, 128, frames) float32 and their LABELS {name: (B,)} int64, counted from 1.
 
         Draws style and ensemble uniformly, then a start uniformly over all starts in the performances long enough.
         The result follows from the state of `rng` alone, so a run resumes exactly where its generator is restored.
@@ -103,14 +111,13 @@ class Features:
             raise ValueError(f"frames must be at most {self.longest_frames} in split {self.split!r}, got {frames}")
         keys = list(self._cells)
         crops = torch.empty(batch, 1, BANDS, frames)
-        labels = np.empty((batch, 2), dtype=np.int64)
+        chosen = np.empty(batch, dtype=np.int64)
         for row in range(batch):
-            key = keys[int(rng.integers(len(keys)))]
-            cell = self._cells[key]
+            cell = self._cells[keys[int(rng.integers(len(keys)))]]
             starts = np.maximum(cell.frames - frames + 1, 0).cumsum()
             drawn = int(rng.integers(starts[-1]))
             index = int(np.searchsorted(starts, drawn, side="right"))
             first = int(cell.start[index]) + drawn - (int(starts[index - 1]) if index else 0)
             crops[row, 0] = self.mels[int(cell.shard[index])][first : first + frames].T
-            labels[row] = key
-        return crops, {name: torch.from_numpy(labels[:, i].copy()) for i, name in enumerate(LABELS)}
+            chosen[row] = cell.index[index]
+        return crops, {name: torch.from_numpy(self.columns[name][chosen].astype(np.int64)) for name in LABELS}

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from diffusion.data.scores import Piece
+from diffusion.data.scores import TUNE_STYLES, Piece
 
 SPLITS: dict[str, float] = {"train": 0.7, "ear": 0.2, "test": 0.1}
 
@@ -40,7 +40,7 @@ def normalised_title(piece: Piece) -> str:
     """A title without case, accents, punctuation, articles and names of dances; empty if it tells nothing."""
     if piece.style == "chorale":  # file names: variants of one BWV number differ by a suffix
         return re.sub(r"-.*", "", piece.key)
-    if piece.style != "fiddle":
+    if piece.style not in TUNE_STYLES:
         return ""
     text = unicodedata.normalize("NFKD", piece.title).encode("ascii", "ignore").decode().lower()
     text = re.sub(r"(.*), the\b", r"\1", text)
@@ -50,7 +50,11 @@ def normalised_title(piece: Piece) -> str:
 
 
 def similar_pairs(pieces: list[Piece]) -> list[tuple[int, int, float]]:
-    """(i, j, similarity) of the pairs of a style sharing `_SHARED` of the smaller one's distinctive n-grams."""
+    """(i, j, similarity) of the pairs of a repertoire sharing `_SHARED` of the smaller one's distinctive n-grams.
+
+    All tunes are one repertoire: the same melody may be danced as a reel and sung as an air.
+    """
+    repertoire = ["tune" if piece.style in TUNE_STYLES else piece.style for piece in pieces]
     holders: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, piece in enumerate(pieces):
         for gram in interval_grams(piece):
@@ -61,7 +65,7 @@ def similar_pairs(pieces: list[Piece]) -> list[tuple[int, int, float]]:
         if len(members) <= _COMMON:
             sizes.update(members)
             pairs = ((a, b) for k, a in enumerate(members) for b in members[k + 1 :])
-            shared.update((a, b) for a, b in pairs if pieces[a].style == pieces[b].style)
+            shared.update((a, b) for a, b in pairs if repertoire[a] == repertoire[b])
     return [
         (a, b, count / min(sizes[a], sizes[b]))
         for (a, b), count in shared.items()

@@ -21,37 +21,46 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from diffusion.audio.codec import LogMelCodec
+from diffusion.data.dataset import VERSION
 from diffusion.data.families import SPLITS
-from diffusion.data.fonts import check_font
-from diffusion.data.labels import ENSEMBLES, STYLES
-from diffusion.data.render import (
+from diffusion.data.fonts import check_font, playing
+from diffusion.data.labels import ENSEMBLES, LABELS, STYLES
+from diffusion.data.mode import mode
+from diffusion.data.performance import (
     HOP,
-    LOUDNESS_DB,
     MAX_S,
     MIN_S,
     SAMPLE_RATE_HZ,
     TAIL_S,
+    TEMPO_BOUNDS,
+    TEMPO_FACTOR,
+    TRANSPOSE,
     Performance,
-    Synthesiser,
     plan_performance,
-    render_performance,
+    tempo,
 )
+from diffusion.data.render import LOUDNESS_DB, render_performance
 from diffusion.data.scores import SOURCES, Piece, load_pieces
+from diffusion.data.synthesiser import Synthesiser
 
-VERSION = 2
-SHARD_S = 1200.0  # about twenty minutes of audio, every style on every ensemble
+SHARD_S = 3600.0  # about an hour of audio, every style on every ensemble
+SHARES: dict[str, float] = {"madrigal": 0.6, "quartet": 0.6}
+"""How much of the others' time styles of few pieces get, lest their bars come back too often."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Everything a worker needs for the shards of one split. `hours` are of audio, over all labels."""
+    """Everything a worker needs for the shards of one split. `hours` are of audio, over all labels.
+
+    Every performance is played with one of `fonts`, drawn from those that can play its ensemble.
+    """
 
     out: Path
     scores: Path
     split: str
     hours: float
     seed: int
-    font: Path
+    fonts: tuple[Path, ...]
 
     def settings(self, shards: int) -> dict[str, Any]:
         """What the content of the shards depends on, as JSON brings it back from each of them."""
@@ -60,12 +69,14 @@ class Job:
             "split": self.split,
             "hours": self.hours,
             "seed": self.seed,
-            "font": self.font.name,
-            "font_bytes": self.font.stat().st_size,
+            "fonts": {font.name: font.stat().st_size for font in self.fonts},
             "codec": asdict(LogMelCodec().mel),
             "loudness_db": LOUDNESS_DB,
-            "styles": list(STYLES),
-            "ensembles": list(ENSEMBLES),
+            "labels": LABELS,
+            "shares": SHARES,
+            "transpose": TRANSPOSE,
+            "tempo_factor": TEMPO_FACTOR,
+            "tempo_bounds": TEMPO_BOUNDS,
             "shards": shards,
             "scores": _digest(self.scores),
             "sources": [asdict(source) for source in SOURCES],
@@ -87,23 +98,25 @@ def _tickets(pieces: list[Piece], members: list[int], rng: np.random.Generator) 
 
 
 def plan_split(pieces: list[Piece], members: list[int], split: str, hours: float, seed: int) -> list[list[Performance]]:
-    """The performances of every shard: each shard holds every style on every ensemble for the same time.
+    """The performances of every shard: each shard holds every style on every ensemble, for the same time but SHARES.
 
     The ensembles take turns on one shuffled list of the style's pieces, each time around in a new order.
     """
-    if hours <= 0:
-        raise ValueError(f"hours must be positive, got {hours}")
+    shares = {style: SHARES.get(style, 1.0) for style in STYLES}
+    least = MIN_S / 3600 * len(ENSEMBLES) * sum(shares.values()) / min(shares.values())
+    if hours < least:
+        raise ValueError(f"hours: got {hours}, need {least:.2f} or more for every style on every ensemble")
     missing = [style for style in STYLES if not any(pieces[i].style == style for i in members)]
     if missing:
         raise ValueError(f"split {split!r} holds no piece of the styles {missing}")
     shards = max(1, math.ceil(hours * 3600 / SHARD_S))
-    target_s = hours * 3600 / (len(STYLES) * len(ENSEMBLES))
     plan: list[list[Performance]] = [[] for _ in range(shards)]
     split_index = list(SPLITS).index(split)
     for style_index, style in enumerate(STYLES):
         mine = [i for i in members if pieces[i].style == style]
         rng = np.random.default_rng((seed, split_index, style_index))
         queue: list[int] = []
+        target_s = hours * 3600 * shares[style] / (sum(shares.values()) * len(ENSEMBLES))
         done_s = [0.0] * len(ENSEMBLES)
         drawn = 0
         for shard in range(shards):
@@ -148,12 +161,18 @@ def _pieces(path: Path) -> list[Piece]:
     return load_pieces(path)
 
 
+def font_for(performance: Performance, fonts: tuple[Path, ...]) -> Path:
+    """The font that plays a performance."""
+    able = playing(fonts, performance.ensemble)
+    return able[int(np.random.default_rng((*performance.seed, 4)).integers(len(able)))]
+
+
 def write_shard(
     path: Path,
     performances: list[Performance],
     pieces: list[Piece],
     families: list[int],
-    font: Path,
+    fonts: tuple[Path, ...],
     settings: dict[str, Any],
 ) -> None:
     """Render performances, encode them, and write one shard atomically."""
@@ -162,12 +181,18 @@ def write_shard(
     mels = []
     with torch.no_grad():
         for performance in performances:
-            wave = render_performance(pieces[performance.piece], performance, _synthesiser(font))
+            synthesiser = _synthesiser(font_for(performance, fonts))
+            wave = render_performance(pieces[performance.piece], performance, synthesiser)
             mels.append(codec.encode(torch.from_numpy(wave)[None])[0, 0].T.to(torch.float16))
     frames = torch.tensor([len(mel) for mel in mels])
-    columns = {
-        "style": [1 + STYLES.index(pieces[p.piece].style) for p in performances],
-        "ensemble": [1 + ENSEMBLES.index(p.ensemble) for p in performances],
+    labels = {
+        "style": [pieces[p.piece].style for p in performances],
+        "ensemble": [p.ensemble for p in performances],
+        "mode": [mode(pieces[p.piece], p) for p in performances],
+        "tempo": [tempo(pieces[p.piece], p) for p in performances],
+    }
+    columns = {name: [1 + LABELS[name].index(value) for value in values] for name, values in labels.items()}
+    columns |= {
         "piece": [p.piece for p in performances],
         "family": [families[p.piece] for p in performances],
         "transpose": [p.transpose for p in performances],
@@ -183,9 +208,9 @@ def write_shard(
         temporary.unlink(missing_ok=True)
 
 
-def _shard_job(arguments: tuple[Path, list[Performance], Path, list[int], Path, dict[str, Any]]) -> int:
-    path, performances, scores, families, font, settings = arguments
-    write_shard(path, performances, _pieces(scores), families, font, settings)
+def _shard_job(arguments: tuple[Path, list[Performance], Path, list[int], tuple[Path, ...], dict[str, Any]]) -> int:
+    path, performances, scores, families, fonts, settings = arguments
+    write_shard(path, performances, _pieces(scores), families, fonts, settings)
     return sum(p.frames for p in performances)
 
 
@@ -197,12 +222,13 @@ def write_split(
     progress: Callable[[Iterable[int], int], Iterable[int]] = lambda results, _: results,
 ) -> int:
     """Write all shards of a split that are not there yet, in order, over processes. Returns how many were written."""
-    check_font(job.font)
+    for font in job.fonts:
+        check_font(font)
     plan = plan_split(_pieces(job.scores), members, job.split, job.hours, job.seed)
     settings = job.settings(len(plan))
     paths = [shard_path(job.out, job.split, index) for index in range(len(plan))]
     todo = [i for i, path in enumerate(paths) if not is_finished(path, settings)]
-    jobs = [(paths[i], plan[i], job.scores, families, job.font, settings) for i in todo]
+    jobs = [(paths[i], plan[i], job.scores, families, job.fonts, settings) for i in todo]
     if workers == 1:
         for _ in progress(map(_shard_job, jobs), len(jobs)):
             pass

@@ -1,13 +1,21 @@
-"""The sound fonts: both under the MIT licence and packaged by Debian."""
+"""The sound fonts, as Debian packages them: one to train with, and others to train the listener of the evaluation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-DEFAULT_FONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
-DEFAULT_EAR_FONT = Path("/usr/share/sounds/sf3/MuseScore_General_Lite.sf3")
+DEFAULT_FONT = Path("/usr/share/sounds/sf3/FluidR3Mono_GM.sf3")
+DEFAULT_EAR_FONTS = (
+    Path("/usr/share/sounds/sf3/MuseScore_General_Lite.sf3"),  # some instruments are recordings of the default font's
+    Path("/usr/share/sounds/sf2/TimGM6mb.sf2"),  # none is
+)
+LICENCES = {"FluidR3Mono_GM.sf3": "MIT", "MuseScore_General_Lite.sf3": "MIT", "TimGM6mb.sf2": "GPL 2"}
 _PACKAGES = {
-    DEFAULT_FONT.name: "fluid-soundfont-gm",
-    DEFAULT_EAR_FONT.name: "musescore-general-soundfont-small",
+    "FluidR3Mono_GM.sf3": "fluidr3mono-gm-soundfont",
+    "MuseScore_General_Lite.sf3": "musescore-general-soundfont-small",
+    "TimGM6mb.sf2": "timgm6mb-soundfont",
 }
+# Its layers of loudness are made by modulators, which TinySoundFont leaves out: many notes would be silent.
+_UNPLAYABLE = {("MuseScore_General_Lite.sf3", "piano")}
 
 
 def check_font(font: Path) -> None:
@@ -16,3 +24,11 @@ def check_font(font: Path) -> None:
         package = _PACKAGES.get(font.name)
         hint = f": install the Debian package {package}" if package else ""
         raise FileNotFoundError(f"sound font {font} is missing{hint}")
+
+
+def playing(fonts: Sequence[Path], ensemble: str) -> list[Path]:
+    """Those of `fonts` that can play an ensemble; ValueError if none can."""
+    able = [font for font in fonts if (font.name, ensemble) not in _UNPLAYABLE]
+    if not able:
+        raise ValueError(f"fonts: got {[font.name for font in fonts]}, none of which can play the {ensemble}")
+    return able

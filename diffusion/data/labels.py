@@ -1,7 +1,24 @@
-"""The label vocabularies. In tensors index 0 is "any" (no label): label i is STYLES[i - 1] or ENSEMBLES[i - 1]."""
+"""The label vocabularies. In tensors index 0 is "any" (no label): label i of "style" is STYLES[i - 1], and so on."""
 
-STYLES: tuple[str, ...] = ("chorale", "fiddle", "quartet", "madrigal")
-ENSEMBLES: tuple[str, ...] = ("piano", "organ", "harpsichord", "guitar", "strings", "choir", "flute", "music_box")
+STYLES: tuple[str, ...] = ("chorale", "madrigal", "quartet", "reel", "jig", "air")
+ENSEMBLES: tuple[str, ...] = (
+    "piano",
+    "harpsichord",
+    "organ",
+    "accordion",
+    "guitar",
+    "marimba",
+    "music_box",
+    "strings",
+    "flute",
+    "reeds",
+    "brass",
+    "choir",
+)
+MODES: tuple[str, ...] = ("major", "minor")
+TEMPI: tuple[str, ...] = ("slow", "medium", "fast")
+
+LABELS: dict[str, tuple[str, ...]] = {"style": STYLES, "ensemble": ENSEMBLES, "mode": MODES, "tempo": TEMPI}
 
 GUIDED: tuple[str, ...] = ("style", "ensemble")
 """Guidance exaggerates the first of these labels that is chosen, given the others.

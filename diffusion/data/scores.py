@@ -21,13 +21,16 @@ from typing import Any
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A collection of music21's corpus; files of `folders` whose path matches the pattern `skip` are left out."""
+    """A collection of music21's corpus; files of `folders` whose path matches the pattern `skip` are left out.
+
+    A collection of many kinds of music has the `style` TUNES, and each of its pieces one of TUNE_STYLES.
+    """
 
     name: str
     style: str
@@ -37,6 +40,9 @@ class Source:
     licence: str
     origin: str
 
+
+TUNES = "tunes"
+TUNE_STYLES: tuple[str, ...] = ("reel", "jig", "air")
 
 _PERMISSION = (
     "public-domain music; encoding distributed with music21 by permission of its encoder, no restriction stated"
@@ -54,7 +60,7 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source(
         name="Ryan's Mammoth Collection",
-        style="fiddle",
+        style=TUNES,
         folders=("ryansMammoth",),
         suffixes=(".abc",),
         skip=r"$^",
@@ -63,7 +69,7 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source(
         name="O'Neill's Music of Ireland",
-        style="fiddle",
+        style=TUNES,
         folders=("oneills1850",),
         suffixes=(".abc",),
         skip=r"$^",
@@ -93,31 +99,34 @@ SOURCES: tuple[Source, ...] = (
 # Quarter notes per minute where a score gives none: (style, beats per bar over beat type) or the style alone.
 _TEMPO_BPM: dict[str, float] = {
     "chorale": 84.0,
-    "fiddle": 120.0,
-    "fiddle 6/8": 160.0,
-    "fiddle 9/8": 160.0,
-    "fiddle 12/8": 160.0,
-    "fiddle 4/4": 170.0,
-    "fiddle 2/2": 180.0,
-    "fiddle 2/4": 100.0,
-    "fiddle 3/4": 120.0,
-    "quartet": 110.0,
     "madrigal": 110.0,
+    "quartet": 110.0,
+    "reel": 168.0,
+    "reel 2/2": 180.0,
+    "reel 2/4": 96.0,
+    "jig": 165.0,
+    "air": 84.0,
+    "air 2/2": 100.0,
+    "air 2/4": 60.0,
 }
 # A tempo is pulled into the range in which the busiest part plays this many notes a second on average.
 _NOTES_PER_S: dict[str, tuple[float, float]] = {
     "chorale": (1.0, 2.6),
-    "fiddle": (2.2, 5.5),
-    "quartet": (1.2, 5.0),
     "madrigal": (1.3, 3.2),
+    "quartet": (1.2, 5.0),
+    "reel": (3.5, 6.0),
+    "jig": (3.2, 5.6),
+    "air": (1.3, 3.0),
 }
+_LAST_AIR = 714  # O'Neill's book begins with airs and songs and Carolan's pieces, then come jigs, reels, hornpipes
 
 
 @dataclass(frozen=True)
 class Piece:
     """One score. `notes` (n, 4) float32 columns: onset and duration in quarter notes, MIDI pitch, part (0 = top part).
 
-    `bars` (m,) float32 are the onsets of the bars in quarter notes, `quarter_s` the seconds of a quarter note.
+    `bars` (m,) float32 are the onsets of the bars in quarter notes, `quarter_s` the seconds of a quarter note,
+    `fifths` the sharps of the first key signature (flats are negative).
     """
 
     key: str
@@ -125,6 +134,7 @@ class Piece:
     source: str
     style: str
     quarter_s: float
+    fifths: int
     notes: np.ndarray
     bars: np.ndarray
 
@@ -200,17 +210,47 @@ def _part_notes(part: Any) -> list[tuple[float, float, int]]:
     return _merge_ties(events)
 
 
+def tune_style(meter: str, rhythm: str, number: int | None) -> str:
+    """Which of TUNE_STYLES a tune is, by what one hears: its meter, then whether it is for dancing or for singing.
+
+    Compound meters are jigs, triple ones airs (waltzes too). Duple ones are airs if the tune says so (`rhythm`, the R:
+    field) or stands among the first of O'Neill's book (`number` in it), else reels: hornpipes, flings and marches too.
+    """
+    beats = int(meter.split("/")[0])
+    if beats % 3 == 0:
+        return "jig" if beats > 3 else "air"
+    sung = "air" in rhythm.lower() or "waltz" in rhythm.lower()
+    return "air" if sung or (number is not None and number <= _LAST_AIR) else "reel"
+
+
+def tune_rhythms(text: str) -> dict[str, str]:
+    """The R: field of every tune of an ABC file, by its X: number."""
+    tunes = re.split(r"^X:", text, flags=re.MULTILINE)[1:]
+    rhythms = (re.search(r"^R:(.*)", tune, re.MULTILINE) for tune in tunes)
+    return {
+        tune.split("\n", 1)[0].strip(): rhythm[1].strip() if rhythm else ""
+        for tune, rhythm in zip(tunes, rhythms, strict=True)
+    }
+
+
+def _meter(score: Any) -> str:
+    meters = list(score.flatten().getElementsByClass("TimeSignature"))
+    return str(meters[0].ratioString) if meters else "4/4"
+
+
+def _fifths(score: Any) -> int:
+    signatures = list(score.flatten().getElementsByClass("KeySignature"))
+    return int(signatures[0].sharps) if signatures else 0
+
+
 def _quarter_s(score: Any, style: str, notes: np.ndarray) -> float:
     """Seconds per quarter: the score's own mark or a usual tempo of the style, pulled into a playable range."""
-    flat = score.flatten()
-    marks = [m for m in flat.getElementsByClass("MetronomeMark") if m.number or m.numberSounding]
-    meters = list(flat.getElementsByClass("TimeSignature"))
+    marks = [m for m in score.flatten().getElementsByClass("MetronomeMark") if m.number or m.numberSounding]
     bpm = None
     if style == "quartet" and marks:
         bpm = marks[0].getQuarterBPM()
     if not bpm:
-        meter = f"{style} {meters[0].ratioString}" if meters else style
-        bpm = _TEMPO_BPM.get(meter, _TEMPO_BPM[style])
+        bpm = _TEMPO_BPM.get(f"{style} {_meter(score)}", _TEMPO_BPM[style])
     low, high = _NOTES_PER_S[style]
     span = float((notes[:, 0] + notes[:, 1]).max() - notes[:, 0].min())
     busiest = max(len(np.unique(notes[notes[:, 3] == part, 0])) for part in np.unique(notes[:, 3]))
@@ -218,7 +258,7 @@ def _quarter_s(score: Any, style: str, notes: np.ndarray) -> float:
     return 60.0 / float(np.clip(bpm, 60.0 * low / per_quarter, 60.0 * high / per_quarter))
 
 
-def _to_piece(score: Any, key: str, title: str, source: Source) -> Piece | None:
+def _to_piece(score: Any, key: str, title: str, source: str, style: str) -> Piece | None:
     """A parsed score as a Piece, or None if it holds too little to be played."""
     parts = list(score.parts) or [score]
     rows = [(*note, index) for index, part in enumerate(parts) for note in _part_notes(part)]
@@ -233,7 +273,7 @@ def _to_piece(score: Any, key: str, title: str, source: Source) -> Piece | None:
     length = float((notes[:, 0] + notes[:, 1]).max())
     if len(bars) < 2:
         bars = np.arange(0.0, length, 4.0, dtype=np.float32)
-    return Piece(key, title, source.name, source.style, _quarter_s(score, source.style, notes), notes, bars)
+    return Piece(key, title, source, style, _quarter_s(score, style, notes), _fifths(score), notes, bars)
 
 
 def read_file(root: Path, index: int, name: str) -> list[Piece]:
@@ -253,12 +293,18 @@ def read_file(root: Path, index: int, name: str) -> list[Piece]:
         _log.warning("%s left out: %s", name, error)
         return []
     scores = list(parsed.scores) if isinstance(parsed, stream.Opus) else [parsed]
+    rhythms = tune_rhythms(path.read_text("utf-8", errors="replace")) if path.suffix == ".abc" else {}
     pieces = []
     for number, score in enumerate(scores):
         title = score.metadata.title if score.metadata else None
         key = f"{stem}#{number}" if len(scores) > 1 else stem
         try:
-            piece = _to_piece(score, key, " ".join((title or stem).split()), source)
+            style = source.style
+            if style == TUNES:
+                reference = str(score.metadata.number)
+                book_number = int(reference) if source.name.startswith("O'Neill") else None
+                style = tune_style(_meter(score), rhythms.get(reference, ""), book_number)
+            piece = _to_piece(score, key, " ".join((title or stem).split()), source.name, style)
         except Exception as error:
             _log.warning("%s left out: %s", key, error)
             continue

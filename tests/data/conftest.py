@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from diffusion.data.labels import STYLES
-from diffusion.data.scores import SOURCES, Piece
+from diffusion.data.scores import SOURCES, TUNE_STYLES, TUNES, Piece
 
 SOURCE_OF = {source.style: source.name for source in SOURCES}
+SOURCE_OF |= dict.fromkeys(TUNE_STYLES, SOURCE_OF[TUNES])
 
 
 def invent(seed: int, style: str = "chorale", bars: int = 8, parts: int = 2, key: str = "") -> Piece:
@@ -23,7 +24,7 @@ def invent(seed: int, style: str = "chorale", bars: int = 8, parts: int = 2, key
     notes = np.array(sorted(rows), dtype=np.float32)
     grid = np.arange(0, 4 * bars, 4, dtype=np.float32)
     name = key or f"{style}/{seed}"
-    return Piece(name, f"Song number {seed}", SOURCE_OF[style], style, 0.5, notes, grid)
+    return Piece(name, f"Song number {seed}", SOURCE_OF[style], style, 0.5, 0, notes, grid)
 
 
 @pytest.fixture

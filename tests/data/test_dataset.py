@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from diffusion.data.dataset import Features
+from diffusion.data.dataset import VERSION, Features
 
 LENGTHS = (40, 50, 30, 60, 45, 35, 70, 20)
 
@@ -22,13 +22,19 @@ def write(folder: Path, index: int = 0, bands: int = 128, settings: dict | None 
     columns = {
         "style": torch.tensor([1, 1, 1, 1, 2, 2, 2, 2]),
         "ensemble": torch.tensor([1, 1, 2, 2, 1, 1, 2, 2]),
+        "mode": torch.tensor([1, 2, 1, 2, 1, 2, 1, 2]),
+        "tempo": torch.tensor([1, 2, 3, 1, 2, 3, 1, 2]),
         "frames": frames,
         "start": frames.cumsum(0) - frames,
     }
     columns |= {name: torch.arange(len(LENGTHS)) for name in ("piece", "family", "transpose")}
     path = folder / "train" / f"{index:05d}.safetensors"
     path.parent.mkdir(exist_ok=True)
-    save_file(columns | {"mel": mel.half()}, path, metadata={"settings": json.dumps(settings or {"seed": 0})})
+    save_file(
+        columns | {"mel": mel.half()},
+        path,
+        metadata={"settings": json.dumps({"version": VERSION, "seed": 0, **(settings or {})})},
+    )
     return path
 
 
@@ -43,16 +49,16 @@ def test_crops_are_runs_of_one_performance_with_its_labels(features):
     crops, labels = features.crop(np.random.default_rng(0), 16, 200)
     assert crops.shape == (200, 1, 128, 16)
     assert crops.dtype == torch.float32
-    assert {name: (v.shape, v.dtype) for name, v in labels.items()} == {
-        "style": ((200,), torch.int64),
-        "ensemble": ((200,), torch.int64),
-    }
+    assert list(labels) == ["style", "ensemble", "mode", "tempo"]
+    assert all((v.shape, v.dtype) == ((200,), torch.int64) for v in labels.values())
     frame, performance = crops[:, 0, 0], crops[:, 0, 1]
     torch.testing.assert_close(frame, frame[:, :1] + torch.arange(16.0))
     torch.testing.assert_close(performance, performance[:, :1].expand(-1, 16))
     index = performance[:, 0].long() % 100
     torch.testing.assert_close(labels["style"], 1 + index // 4)
     torch.testing.assert_close(labels["ensemble"], 1 + index // 2 % 2)
+    torch.testing.assert_close(labels["mode"], 1 + index % 2)
+    torch.testing.assert_close(labels["tempo"], 1 + index % 3)
 
 
 def test_labels_are_drawn_uniformly_and_starts_over_all_that_fit(features):
@@ -125,10 +131,17 @@ def test_shards_of_different_runs_are_refused(tmp_path: Path):
         Features(tmp_path, "train")
 
 
+@pytest.mark.parametrize("version", [2, None])
+def test_features_of_an_older_format_are_refused(tmp_path: Path, version):
+    write(tmp_path, settings={"version": version})
+    with pytest.raises(ValueError, match=rf"has format {version}, this version reads {VERSION}: make the data again"):
+        Features(tmp_path, "train")
+
+
 def test_reading_needs_none_of_the_tools_that_made_the_features():
     code = (
         "import sys, diffusion.data.dataset, diffusion.data.labels;"
-        "print([m for m in ('librosa', 'music21', 'fluidsynth', 'scipy', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('librosa', 'music21', 'tinysoundfont', 'scipy', 'matplotlib') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -27,9 +27,11 @@ def test_variants_of_variants_are_one_family(make_piece):
     assert find_families([*halves, long]) == [0, 0, 0]
 
 
-def test_styles_are_never_joined(make_piece):
+def test_repertoires_are_never_joined_but_tunes_of_all_kinds_are_one(make_piece):
     piece = make_piece(1, bars=16)
     assert find_families([piece, dataclasses.replace(piece, style="quartet")]) == [0, 1]
+    reel, air = (dataclasses.replace(piece, style=style, title=style) for style in ("reel", "air"))
+    assert find_families([reel, air]) == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -41,13 +43,13 @@ def test_styles_are_never_joined(make_piece):
     ],
 )
 def test_titles(make_piece, title, other, same):
-    a, b = (dataclasses.replace(make_piece(k, "fiddle"), title=t) for k, t in enumerate((title, other)))
+    a, b = (dataclasses.replace(make_piece(k, "reel"), title=t) for k, t in enumerate((title, other)))
     assert (normalised_title(a) == normalised_title(b)) is same
     assert find_families([a, b]) == [0, 0 if same else 1]
 
 
 def test_generic_titles_join_nothing(make_piece):
-    tunes = [dataclasses.replace(make_piece(k, "fiddle"), title="Reel") for k in range(3)]
+    tunes = [dataclasses.replace(make_piece(k, "reel"), title="Reel") for k in range(3)]
     assert find_families(tunes) == [0, 1, 2]
 
 

@@ -10,15 +10,27 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from diffusion.audio.codec import LogMelCodec
-from diffusion.data import command, features, render
-from diffusion.data.dataset import Features
+from diffusion.data import command, features
+from diffusion.data.dataset import VERSION, Features
 from diffusion.data.families import SPLITS, find_families, split_families
-from diffusion.data.fonts import DEFAULT_FONT
-from diffusion.data.labels import ENSEMBLES, STYLES
-from diffusion.data.render import Synthesiser, render_performance
+from diffusion.data.fonts import DEFAULT_EAR_FONTS, DEFAULT_FONT, playing
+from diffusion.data.labels import ENSEMBLES, LABELS, STYLES
+from diffusion.data.mode import mode
+from diffusion.data.performance import HOP, MIN_S, SAMPLE_RATE_HZ, tempo
+from diffusion.data.render import render_performance
 from diffusion.data.scores import save_pieces
+from diffusion.data.synthesiser import Synthesiser
 
-HOURS = 0.2  # 22 s of every style on every ensemble
+HOURS = 0.15
+FEW = ("piano", "strings", "brass")  # what is rendered here, lest it take long
+
+
+def write(job: features.Job, families: list[int], members: list[int], workers: int) -> int:
+    """A split of FEW ensembles in two shards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "ENSEMBLES", FEW)
+        patch.setattr(features, "SHARD_S", HOURS * 3600 / 2)
+        return features.write_split(job, families, members, workers)
 
 
 @pytest.fixture(scope="module")
@@ -28,43 +40,45 @@ def made(tmp_path_factory, pieces):
     save_pieces(out / "scores.npz", pieces)
     families = find_families(pieces)
     members = [i for i, s in enumerate(split_families(pieces, families, 0)) if s == "train"]
-    job = features.Job(out, out / "scores.npz", "train", HOURS, 0, DEFAULT_FONT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "SHARD_S", HOURS * 3600 / 2)
-        assert features.write_split(job, families, members, workers=1) == 2
-        yield job, families, members
+    job = features.Job(out, out / "scores.npz", "train", HOURS, 0, (DEFAULT_FONT,))
+    assert write(job, families, members, workers=1) == 2
+    return job, families, members
 
 
 def test_every_style_is_rendered_on_every_ensemble_for_the_same_time(pieces):
     members = list(range(len(pieces)))
-    plan = features.plan_split(pieces, members, "train", 4.0, seed=3)
+    plan = features.plan_split(pieces, members, "train", 8.0, seed=3)
     seconds = np.zeros((len(STYLES), len(ENSEMBLES)))
     for shard in plan:
         cells = {(pieces[p.piece].style, p.ensemble) for p in shard}
         assert len(cells) >= 0.9 * seconds.size, "a shard alone is nearly balanced"
         for p in shard:
             cell = STYLES.index(pieces[p.piece].style), ENSEMBLES.index(p.ensemble)
-            seconds[cell] += p.frames * render.HOP / render.SAMPLE_RATE_HZ
-    np.testing.assert_allclose(seconds, 4 * 3600 / seconds.size, atol=render.MIN_S)
+            seconds[cell] += p.frames * HOP / SAMPLE_RATE_HZ
+    shares = np.array([features.SHARES.get(style, 1.0) for style in STYLES])
+    wanted = 8 * 3600 * shares[:, None] / shares.sum() / len(ENSEMBLES)
+    np.testing.assert_allclose(seconds, np.broadcast_to(wanted, seconds.shape), atol=MIN_S)
     used = [p.piece for shard in plan for p in shard]
     counts = np.bincount(used, minlength=len(pieces))
     for style in STYLES:
         mine = counts[[p.style == style for p in pieces]]
         assert mine.max() - mine.min() <= 1, "every piece of a style is played equally often"
-    assert features.plan_split(pieces, members, "train", 4.0, seed=3) == plan
-    assert features.plan_split(pieces, members, "train", 4.0, seed=4) != plan
+    assert features.plan_split(pieces, members, "train", 8.0, seed=3) == plan
+    assert features.plan_split(pieces, members, "train", 8.0, seed=4) != plan
 
 
 def test_a_plan_needs_pieces_of_every_style(pieces):
-    members = [i for i, p in enumerate(pieces) if p.style != "fiddle"]
-    with pytest.raises(ValueError, match="no piece of the styles \\['fiddle'\\]"):
+    members = [i for i, p in enumerate(pieces) if p.style != "jig"]
+    with pytest.raises(ValueError, match="no piece of the styles \\['jig'\\]"):
         features.plan_split(pieces, members, "test", 1.0, seed=0)
-    with pytest.raises(ValueError, match="hours must be positive, got 0"):
-        features.plan_split(pieces, members, "test", 0, seed=0)
+    with pytest.raises(ValueError, match=r"hours: got 0\.3, need 0\.35 or more"):
+        features.plan_split(pieces, members, "test", 0.3, seed=0)
 
 
-def test_a_shard_holds_what_its_labels_say(made, pieces):
+def test_a_shard_holds_what_its_labels_say(made, pieces, monkeypatch):
     job, families, members = made
+    monkeypatch.setattr(features, "ENSEMBLES", FEW)
+    monkeypatch.setattr(features, "SHARD_S", HOURS * 3600 / 2)
     plan = features.plan_split(pieces, members, "train", HOURS, 0)
     path = features.shard_path(job.out, "train", 1)
     shard = load_file(path)
@@ -74,26 +88,27 @@ def test_a_shard_holds_what_its_labels_say(made, pieces):
     p = plan[1][index]
     piece = pieces[p.piece]
     assert members.count(p.piece) == 1
-    assert STYLES[int(shard["style"][index]) - 1] == piece.style
-    assert ENSEMBLES[int(shard["ensemble"][index]) - 1] == p.ensemble
+    wanted = {"style": piece.style, "ensemble": p.ensemble, "mode": mode(piece, p), "tempo": tempo(piece, p)}
+    assert {name: LABELS[name][int(shard[name][index]) - 1] for name in LABELS} == wanted
     assert int(shard["transpose"][index]) == p.transpose
     assert int(shard["family"][index]) == families[p.piece]
-    wave = render_performance(piece, p, Synthesiser(job.font))
+    wave = render_performance(piece, p, Synthesiser(DEFAULT_FONT))
     expected = LogMelCodec().encode(torch.from_numpy(wave)[None])[0, 0].T.half()
     start, frames = int(shard["start"][index]), int(shard["frames"][index])
     torch.testing.assert_close(shard["mel"][start : start + frames], expected)
     with safe_open(path, "pt") as opened:
         settings = json.loads(opened.metadata()["settings"])
-    assert settings["font"] == "FluidR3_GM.sf2"
-    assert settings["codec"]["hop_size"] == render.HOP
-    assert settings["styles"] == list(STYLES)
+    assert settings["version"] == VERSION
+    assert list(settings["fonts"]) == ["FluidR3Mono_GM.sf3"]
+    assert settings["codec"]["hop_size"] == HOP
+    assert settings["labels"] == {name: list(values) for name, values in LABELS.items()}
     assert all(source["licence"] for source in settings["sources"])
 
 
 def test_the_same_seed_gives_the_same_bytes_over_several_processes(made, tmp_path: Path):
     job, families, members = made
     again = dataclasses.replace(job, out=tmp_path)
-    features.write_split(again, families, members, workers=2)
+    write(again, families, members, workers=2)
     for index in range(2):
         first, second = (features.shard_path(out, "train", index).read_bytes() for out in (job.out, tmp_path))
         assert first == second
@@ -105,21 +120,22 @@ def test_an_interrupted_run_goes_on(made):
     before, written = lost.read_bytes(), kept.stat().st_mtime_ns
     lost.unlink()
     lost.with_name(f".{lost.name}.part").write_bytes(before[: len(before) // 2])
-    assert features.write_split(job, families, members, workers=1) == 1
+    assert write(job, families, members, workers=1) == 1
     assert lost.read_bytes() == before
     assert kept.stat().st_mtime_ns == written
     assert sorted(p.name for p in lost.parent.iterdir()) == [kept.name, lost.name]
-    assert features.write_split(job, families, members, workers=1) == 0
+    assert write(job, families, members, workers=1) == 0
 
 
-@pytest.mark.parametrize(("change", "named"), [({"seed": 1}, "seed: 0 there, 1 wanted"), ({"hours": 0.21}, "hours")])
+@pytest.mark.parametrize(("change", "named"), [({"seed": 1}, "seed: 0 there, 1 wanted"), ({"hours": 0.151}, "hours")])
 def test_other_settings_are_refused(made, change, named):
     job, families, members = made
     with pytest.raises(ValueError, match=f"other settings .*{named}"):
-        features.write_split(dataclasses.replace(job, **change), families, members, workers=1)
+        write(dataclasses.replace(job, **change), families, members, workers=1)
 
 
-def test_the_command_from_cached_scores_to_features(tmp_path: Path, pieces, capsys):
+def test_the_command_from_cached_scores_to_features(tmp_path: Path, pieces, capsys, monkeypatch):
+    monkeypatch.setattr(features, "ENSEMBLES", FEW)
     save_pieces(tmp_path / "scores.npz", pieces)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
@@ -134,10 +150,36 @@ def test_the_command_from_cached_scores_to_features(tmp_path: Path, pieces, caps
         read = Features(tmp_path, split)
         assert {table[str(i)]["split"] for i in read.columns["piece"]} == {split}
         seen[split] = set(read.columns["family"].tolist())
-        assert read.settings["font"].startswith("Muse" if split == "ear" else "Fluid")
+        fonts = DEFAULT_EAR_FONTS if split == "ear" else (DEFAULT_FONT,)
+        assert set(read.settings["fonts"]) == {font.name for font in fonts}
     assert not seen["ear"] & seen["test"]
     assert not (tmp_path / "train").exists()
     assert set(SPLITS) == {entry["split"] for entry in table.values()}
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    read = Features(tmp_path, "test")
+    seconds = read.columns["frames"] * HOP / SAMPLE_RATE_HZ
+    reels = seconds[read.columns["style"] == 1 + STYLES.index("reel")].sum() / 3600
+    hours_of_test = card.split("## Hours of test")[1].split("\n##")[0]
+    assert [row for row in hours_of_test.splitlines() if row.startswith("| reel") and row.endswith(f"{reels:.2f} |")]
+    assert all(word in card for word in (*STYLES, *FEW, *LABELS["mode"], *LABELS["tempo"]))
+    assert all(entry["licence"] in card and entry["source"] in card for entry in table.values())
+    assert "seed 0" in card
+    assert "## Hours of train" not in card
+
+
+def test_a_font_that_cannot_play_an_ensemble_is_passed_over():
+    assert playing(DEFAULT_EAR_FONTS, "organ") == list(DEFAULT_EAR_FONTS)
+    assert [font.name for font in playing(DEFAULT_EAR_FONTS, "piano")] == ["TimGM6mb.sf2"]
+    with pytest.raises(ValueError, match="none of which can play the piano"):
+        playing(DEFAULT_EAR_FONTS[:1], "piano")
+
+
+def test_every_font_plays_its_part(pieces):
+    plan = features.plan_split(pieces, list(range(len(pieces))), "ear", 1.0, seed=0)
+    played = [(features.font_for(p, DEFAULT_EAR_FONTS).name, p.ensemble) for shard in plan for p in shard]
+    for ensemble in ENSEMBLES:
+        fonts = {font for font, e in played if e == ensemble}
+        assert fonts == {font.name for font in playing(DEFAULT_EAR_FONTS, ensemble)}
 
 
 @pytest.mark.parametrize(

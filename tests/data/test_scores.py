@@ -14,7 +14,7 @@ def from_parts(*parts) -> scores.Piece:
     score = stream.Score()
     for part in parts:
         score.insert(0, part)
-    piece = scores._to_piece(score, "key", "title", scores.SOURCES[0])
+    piece = scores._to_piece(score, "key", "title", "source", "chorale")
     assert piece is not None
     return piece
 
@@ -54,16 +54,48 @@ def test_leading_rests_are_dropped_and_parts_are_numbered_from_the_top():
 def test_a_chorale_of_the_corpus():
     (piece,) = scores.read_file(scores.corpus_root(), 0, "bach/bwv66.6.mxl")
     assert piece.style == "chorale"
+    assert piece.fifths == 3
     assert set(piece.notes[:, 3]) == {0, 1, 2, 3}
     assert piece.quarters == 36
     np.testing.assert_array_equal(piece.bars[:3], [0, 1, 5])  # a pickup of one quarter note
     np.testing.assert_array_equal(np.unique(piece.notes[:4, 2]), [57, 64, 73])  # A major, tenor and bass in unison
 
 
+@pytest.mark.parametrize(
+    ("meter", "rhythm", "number", "style"),
+    [
+        ("2/2", "Reel", None, "reel"),
+        ("2/4", "hornpipe", 1700, "reel"),
+        ("6/8", "double jig", 900, "jig"),
+        ("9/8", "", 40, "jig"),
+        ("3/4", "", 40, "air"),
+        ("3/4", "waltz", None, "air"),
+        ("4/4", "", 714, "air"),
+        ("4/4", "", 715, "reel"),
+        ("2/4", "Slow Air", None, "air"),
+    ],
+)
+def test_the_kinds_of_tunes(meter, rhythm, number, style):
+    assert scores.tune_style(meter, rhythm, number) == style
+
+
+def test_the_rhythm_of_every_tune_of_a_book():
+    book = "%abc\n\nX: 7\nT: One\nR: Reel \nK:C\nCDEF|\n\nX:8\nT:Two\nK:C\nGABc|\n"
+    assert scores.tune_rhythms(book) == {"7": "Reel", "8": ""}
+
+
+def test_a_book_of_tunes_holds_airs_by_their_place():
+    index = next(i for i, source in enumerate(scores.SOURCES) if source.name.startswith("O'Neill"))
+    tunes = scores.read_file(scores.corpus_root(), index, "oneills1850/0301-0350.abc")
+    assert len(tunes) > 40
+    assert {tune.style for tune in tunes} == {"air", "jig"}
+
+
 @pytest.mark.parametrize("name", ["ryansMammoth/AcaciaReel.abc", "haydn/opus1no1/movement4.mxl"])
 def test_tempo_is_playable(name):
     index = next(i for i, file in scores.corpus_files(scores.corpus_root()) if file == name)
     (piece,) = scores.read_file(scores.corpus_root(), index, name)
+    assert piece.style == ("reel" if name.startswith("ryan") else "quartet")
     low, high = scores._NOTES_PER_S[piece.style]
     parts = [piece.notes[piece.notes[:, 3] == part, 0] for part in np.unique(piece.notes[:, 3])]
     busiest = max(len(np.unique(onsets)) for onsets in parts)
