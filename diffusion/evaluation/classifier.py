@@ -1,6 +1,6 @@
 """A small listener: which style and which ensemble is this, and is it music at all?
 
-It is trained on the `ear` split alone: other pieces and another sound font than the generator ever sees.
+It is trained on the `ear` split alone: other pieces and other sound fonts than the generator ever sees.
 Besides the styles it knows one more answer, "none": clips whose frames are shuffled and clips of one held chord, both
 made from music of the ear split. Without it, a listener may name the style from timbre and register alone, and a
 generator of a single chord would pass. So a clip counts for its style only if it is heard as that style and as music.
@@ -254,7 +254,8 @@ def train_ear(
     training = training or EarTraining()
     settings = features.settings
     mel = MelParameters(**settings["codec"])
-    config = EarConfig(tuple(settings["styles"]), tuple(settings["ensembles"]), frames, mel, width)
+    labels = settings["labels"]
+    config = EarConfig(tuple(labels["style"]), tuple(labels["ensemble"]), frames, mel, width)
     none = len(config.styles)
     learn, stop = hold_back(features, frames, training.held_back, training.seed)
     codec = LogMelCodec(mel, GriffinLim(training.iterations, mel=mel))

@@ -120,7 +120,8 @@ def generated(
 def real(features: Features, clips: int, frames: int, seed: int) -> Recipe:
     """Crops of a split, as many of each pair of labels; the performances of a pair take turns."""
     c = features.columns
-    style, ensemble = pairs(len(features.settings["styles"]), len(features.settings["ensembles"]), clips)
+    labels = features.settings["labels"]
+    style, ensemble = pairs(len(labels["style"]), len(labels["ensemble"]), clips)
     turns: dict[tuple[int, int], int] = {}
     chosen = []
     for s, e in zip(style.tolist(), ensemble.tolist(), strict=True):

@@ -143,7 +143,7 @@ def evaluate(
         ]
     splits = {split: Features(data, split) for split in ("test", "train")}
     for split, features in splits.items():
-        if {"style": features.settings["styles"], "ensemble": features.settings["ensembles"]} != names:
+        if {name: features.settings["labels"][name] for name in names} != names:
             raise ValueError(f"data: split {split!r} has other labels than the classifier's {names}")
     test = real(splits["test"], clips, frames, seed)
     recipes += [test, real(splits["train"], clips, frames, seed)]

@@ -159,8 +159,9 @@ def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:
     schedule: dict[str, Any] = {"name": config.schedule}
     if config.schedule == "cosine":
         schedule["shift"] = config.shift
-    labels = {"style": list(settings["styles"]), "ensemble": list(settings["ensembles"])}
-    return Configuration(network, schedule, config.prediction, labels, config.clip_frames, settings["codec"])
+    return Configuration(
+        network, schedule, config.prediction, settings["labels"], config.clip_frames, settings["codec"]
+    )
 
 
 def draw(
@@ -169,7 +170,7 @@ def draw(
     """The batch of one step: x0 (B, 1, bands, frames), t (B,), eps as x0 and labels (B,), each dropped on its own.
 
     Half of the batches have crops of `frames`, for variety, half as many frames in clips of full length, for which
-    positions must be right. Both labels are also dropped together, for that is what guidance compares with.
+    positions must be right. All labels are also dropped together, for that is what guidance compares with.
     """
     seeds = np.random.SeedSequence([config.seed, step, rank]).spawn(2)
     rng = np.random.default_rng(seeds[0])

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from diffusion.checkpoint import Configuration
+from diffusion.data.labels import GUIDED
 from diffusion.denoisers import Guided
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import DPMSolver2M
@@ -18,15 +19,16 @@ STEPS = 20
 
 
 def write_sheet(path: Path, configuration: Configuration, network: nn.Module) -> None:
-    """A PNG of spectrograms, one clip for each value of the longest label, the shorter ones taking turns.
+    """A PNG of spectrograms, one clip for each ensemble, or style if there are more, and the others taking turns.
 
-    The seeds are the columns' numbers, so that sheets of one run show the same clips growing.
+    Other labels are left free. The seeds are the columns' numbers: sheets of one run show the same clips growing.
     """
     from matplotlib import image
 
     device = next(network.parameters()).device
-    count = max(len(values) for values in configuration.labels.values())
-    cond = {name: torch.arange(count, device=device) % len(values) + 1 for name, values in configuration.labels.items()}
+    labels = {name: values for name, values in configuration.labels.items() if name in GUIDED}
+    count = max(len(values) for values in labels.values())
+    cond = {name: torch.arange(count, device=device) % len(values) + 1 for name, values in labels.items()}
     bands = configuration.codec["bands"]
     noise = SeededNoise(range(count))
     x = noise(0, torch.empty(count, 1, bands, configuration.frames, device=device))

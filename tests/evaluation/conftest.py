@@ -14,7 +14,7 @@ from torch import Tensor
 
 from diffusion import checkpoint
 from diffusion.audio.mel import MelParameters
-from diffusion.data.dataset import Features
+from diffusion.data.dataset import LABELS, VERSION, Features
 from diffusion.evaluation.classifier import Ear, EarTraining, save_ear, train_ear
 
 STYLES, ENSEMBLES = ["slow", "fast"], ["dull", "bright"]
@@ -41,20 +41,22 @@ def invent(style: int, ensemble: int, seed: int, frames: int = 160) -> Tensor:
 
 
 def write_split(folder: Path, split: str, first_seed: int, families: int) -> None:
-    mels, columns = [], {name: [] for name in ("style", "ensemble", "piece", "family", "transpose")}
+    mels, columns = [], {name: [] for name in (*LABELS, "piece", "family", "transpose")}
     for style in range(2):
         for family in range(families):
             for ensemble in range(2):
                 seed = first_seed + 1000 * style + 10 * family + ensemble
                 mels.append(invent(style, ensemble, seed).T.half())
-                for name, value in (("style", style + 1), ("ensemble", ensemble + 1), ("transpose", 0)):
+                for name, value in zip(LABELS, (style + 1, ensemble + 1, 1, style + 1), strict=True):
                     columns[name].append(value)
+                columns["transpose"].append(0)
                 for name in ("piece", "family"):
                     columns[name].append(100 * style + family)
     frames = torch.tensor([len(mel) for mel in mels])
     tensors = {name: torch.tensor(values) for name, values in columns.items()}
     tensors |= {"mel": torch.cat(mels), "frames": frames, "start": frames.cumsum(0) - frames}
-    settings = {"styles": STYLES, "ensembles": ENSEMBLES, "codec": asdict(MelParameters()), "split": split}
+    labels = {"style": STYLES, "ensemble": ENSEMBLES, "mode": ["major", "minor"], "tempo": ["slow", "fast"]}
+    settings = {"version": VERSION, "labels": labels, "codec": asdict(MelParameters()), "split": split}
     (folder / split).mkdir(parents=True)
     save_file(tensors, folder / split / "00000.safetensors", metadata={"settings": json.dumps(settings)})
 

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from diffusion.checkpoint import load
-from diffusion.data.dataset import Features
+from diffusion.data.dataset import VERSION, Features
 from diffusion.training.config import TrainingConfig
 from diffusion.training.loop import draw, train, validate
 
@@ -42,12 +42,20 @@ def write_features(folder: Path, split: str) -> None:
         "frames": torch.full((n,), 200),
         "style": torch.tensor([r[0] for r in rows]),
         "ensemble": torch.tensor([r[1] for r in rows]),
+        "mode": torch.arange(n) % 2 + 1,
+        "tempo": torch.arange(n) % 3 + 1,
         "piece": torch.arange(n),
         "family": torch.arange(n),
         "transpose": torch.zeros(n, dtype=torch.long),
     }
     codec = {"bands": 128, "sample_rate_hz": 32000, "hop_size": 512}
-    settings = {"codec": codec, "styles": ["slow", "fast"], "ensembles": ["bare", "rich"]}
+    labels = {
+        "style": ["slow", "fast"],
+        "ensemble": ["bare", "rich"],
+        "mode": ["major", "minor"],
+        "tempo": ["slow", "medium", "fast"],
+    }
+    settings = {"version": VERSION, "codec": codec, "labels": labels}
     (folder / split).mkdir(parents=True)
     save_file(tensors, folder / split / "00000.safetensors", metadata={"settings": json.dumps(settings)})
 
@@ -151,11 +159,14 @@ def test_a_batch_depends_on_its_step_alone(data: Path) -> None:
 def test_labels_are_dropped_apart_and_together(data: Path) -> None:
     features, config = Features(data, "train"), TrainingConfig(steps=1, label_dropout=0.3, **{**TINY, "batch": 400})
     cond = draw(features, config, 0, 0)[3]
+    assert list(cond) == ["style", "ensemble", "mode", "tempo"]
     style, ensemble = cond["style"] == 0, cond["ensemble"] == 0
     # p = 0.3 together or 0.3 alone: either 0.51, both 0.3 + 0.7 * 0.09 = 0.363
     assert abs(style.float().mean() - 0.51) < 0.12
     assert abs((style & ensemble).float().mean() - 0.363) < 0.12
     assert (style ^ ensemble).any()
+    dropped = torch.stack([label == 0 for label in cond.values()]).float().mean(1)
+    torch.testing.assert_close(dropped, torch.full((4,), 0.51), atol=0.12, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +188,7 @@ def test_bad_settings_are_named(settings: dict[str, object], message: str) -> No
 def test_training_from_features_needs_none_of_what_made_them(data: Path, tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "for name in ('gradio', 'librosa', 'music21', 'fluidsynth', 'soundfile'): sys.modules[name] = None\n"
+        "for name in ('gradio', 'librosa', 'music21', 'tinysoundfont', 'soundfile'): sys.modules[name] = None\n"
         "from diffusion.cli import main\n"
         "main(sys.argv[1:])\n"
     )
