@@ -1,10 +1,10 @@
-"""A trained denoiser in a folder: weights in safetensors, everything else in JSON; nothing that executes."""
+"""A trained denoiser or vocoder in a folder: weights in safetensors, the rest in JSON; nothing that executes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from diffusion.audio.mel import MelParameters
+from diffusion.audio.vocoder import Vocoder
 from diffusion.denoisers import PREDICTIONS, NetworkDenoiser
 from diffusion.denoisers.network import Network
 from diffusion.networks import NETWORKS
@@ -75,7 +77,30 @@ class Checkpoint:
         return self.configuration.denoiser(self.network)
 
 
-def save(folder: Path, configuration: Configuration, weights: dict[str, Tensor], dtype: torch.dtype) -> None:
+@dataclass(frozen=True)
+class VocoderConfiguration:
+    """What a vocoder is: the arguments of `Vocoder`, and the settings of the features that it decodes."""
+
+    vocoder: dict[str, Any]
+    codec: dict[str, Any]
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ValueError(f"format: got {self.format!r}, this version reads {FORMAT}")
+
+    @property
+    def mel(self) -> MelParameters:
+        return MelParameters(**self.codec)
+
+    def build(self) -> Vocoder:
+        """The network with fresh weights."""
+        return Vocoder(self.mel, **self.vocoder)
+
+
+def save(
+    folder: Path, configuration: Configuration | VocoderConfiguration, weights: dict[str, Tensor], dtype: torch.dtype
+) -> None:
     """Write the folder, each file whole or not at all. Weights are stored in `dtype`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
@@ -88,26 +113,58 @@ def save(folder: Path, configuration: Configuration, weights: dict[str, Tensor],
 
 
 def load(folder: Path, device: torch.device | None = None) -> Checkpoint:
-    """Read a checkpoint folder onto a device, in float32.
+    """Read a denoiser's folder onto a device, in float32.
 
     CheckpointError if a file is missing, truncated, not ours, of unknown settings, or if weights and settings differ.
     """
     folder = Path(folder)
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise CheckpointError(
-                f"checkpoint {folder}: no file {name}; a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
-            )
-    config_text = (folder / CONFIG).read_bytes()
+    settings = _read_settings(folder)
     try:
-        settings = json.loads(config_text)
-        if not isinstance(settings, dict):
-            raise TypeError("need a JSON object")
         configuration = Configuration(**settings)
         network = configuration.build()
         configuration.denoiser(network)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {folder / CONFIG}: {error}") from error
+    digest = _read_weights(folder, network)
+    return Checkpoint(configuration, network.to(device or "cpu").eval().requires_grad_(False), digest)
+
+
+def load_vocoder(folder: Path, device: torch.device | None = None) -> Vocoder:
+    """Read a vocoder's folder onto a device, in float32; CheckpointError as for `load`."""
+    folder = Path(folder)
+    settings = _read_settings(folder)
+    try:
+        vocoder = VocoderConfiguration(**settings).build()
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {folder / CONFIG}: {error}") from error
+    _read_weights(folder, vocoder)
+    return vocoder.to(device or "cpu").eval().requires_grad_(False)
+
+
+def find(folder: Path, kind: type[Configuration] | type[VocoderConfiguration]) -> list[Path]:
+    """The folders in `folder` whose settings are of that kind, by name; which ones they are tells their first field."""
+    field_name = fields(kind)[0].name
+    found = sorted(path.parent for path in Path(folder).glob(f"*/{CONFIG}"))
+    return [each for each in found if field_name in _read_settings(each)]
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(
+                f"checkpoint {folder}: no file {name}; a checkpoint is a folder with {CONFIG} and {WEIGHTS}"
+            )
+    try:
+        settings = json.loads((folder / CONFIG).read_bytes())
+    except ValueError as error:
+        raise CheckpointError(f"checkpoint {folder / CONFIG}: {error}") from error
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"checkpoint {folder / CONFIG}: need a JSON object")
+    return settings
+
+
+def _read_weights(folder: Path, network: nn.Module) -> str:
+    """Fill the network with the weights of a folder, and return the folder's digest."""
     try:
         weights = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
@@ -124,8 +181,7 @@ def load(folder: Path, device: torch.device | None = None) -> Checkpoint:
     if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
         raise CheckpointError(f"checkpoint {folder / WEIGHTS}: holds values that are not finite")
     network.load_state_dict(weights)
-    digest = hashlib.sha256(config_text + (folder / WEIGHTS).read_bytes()).hexdigest()[:12]
-    return Checkpoint(configuration, network.to(device or "cpu").eval().requires_grad_(False), digest)
+    return hashlib.sha256((folder / CONFIG).read_bytes() + (folder / WEIGHTS).read_bytes()).hexdigest()[:12]
 
 
 def _check_name(field_name: str, value: dict[str, Any], catalogue: dict[str, Any]) -> None:

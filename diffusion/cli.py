@@ -9,11 +9,13 @@ from diffusion import generate, hub
 from diffusion.data import command as data
 from diffusion.evaluation import command as evaluation
 from diffusion.training import command as training
+from diffusion.training import vocoder_command
 
 COMMANDS = {
     "generate": (generate, "compose a clip"),
     "data": (data, "turn scores into labelled features"),
     "train": (training, "train a denoiser on features"),
+    "train-vocoder": (vocoder_command, "train a vocoder on audio files"),
     "publish": (hub, "push the page to a Hugging Face Space, or a checkpoint to a model repository"),
     "evaluate": (evaluation, "judge a checkpoint's clips beside real ones and controls"),
 }

@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 4)")
     parser.add_argument("--seed", help="seed, 0 to 2³² - 1 or any word (default: drawn)")
     parser.add_argument("--duration-s", type=float, help="length in seconds, 2.56 to 40.96 (default: 10.24)")
+    parser.add_argument("--decoder", help="vocoder or griffin-lim (default: the model's best)")
     parser.add_argument(
         "--knob", action="append", default=[], metavar="NAME=VALUE", help="a knob of the sampler, such as eta=0.5"
     )
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
         guidance_scale=args.guidance_scale,
         seed=args.seed,
         duration_s=args.duration_s,
+        decoder=args.decoder,
         knobs=dict(_knob(text) for text in args.knob),
     )
     film = Film(studio.mel, request)

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from diffusion import checkpoint
-from diffusion.audio.codec import LogMelCodec, MelParameters
+from diffusion.audio.codec import Decoder, LogMelCodec, MelParameters
+from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.wav import to_bytes
 from diffusion.data.labels import GUIDED
@@ -54,6 +55,11 @@ HELP = {
     "guidance_scale": "How strictly to follow the style: 1 leaves the model free, more is clearer and less varied.",
     "seed": "A number or any word, such as your name: the same seed and settings give the same clip.",
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
+    "decoder": "What turns the picture into sound.",
+}
+DECODERS = {  # title and summary; the first that fits the model is the default
+    "vocoder": ("Vocoder", "A small network that has learned how instruments sound; quick and clear."),
+    "griffin-lim": ("Griffin-Lim", "Nothing learned: phases are guessed until they agree; slower, with a haze."),
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "Instant": {"sampler": "unipc", "steps": 8},
@@ -88,8 +94,8 @@ def seed_of(text: str) -> int:
 
 
 def find_checkpoint(folder: Path = CHECKPOINTS) -> Path:
-    """The one checkpoint in `folder`; ValueError if there is none or a choice to make."""
-    found = sorted(path.parent for path in folder.glob(f"*/{checkpoint.CONFIG}"))
+    """The one denoiser's checkpoint in `folder`; ValueError if there is none or a choice to make."""
+    found = checkpoint.find(folder, checkpoint.Configuration)
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise ValueError(f"checkpoint: found {names} in {folder}, need exactly one; name a folder with --checkpoint")
@@ -100,7 +106,8 @@ def find_checkpoint(folder: Path = CHECKPOINTS) -> Path:
 class Request:
     """Everything that decides a clip. `knobs` are those of the sampler, completed with their defaults.
 
-    `model` is the digest of a checkpoint, or empty for whichever is loaded. Labels and the grid of durations belong
+    `model` is the digest of a checkpoint, or empty for whichever is loaded, `decoder` one of DECODERS, or empty for the
+    best that the model has. Labels and the grid of durations belong
     to a checkpoint, so `Studio.check` looks at them; everything else is checked here.
     """
 
@@ -111,6 +118,7 @@ class Request:
     steps: int = 20
     guidance_scale: float = 4.0
     duration_s: float = 10.24
+    decoder: str = ""
     knobs: dict[str, Any] = field(default_factory=dict)
     model: str = ""
 
@@ -120,6 +128,8 @@ class Request:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, need a word")
         if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
             raise ValueError(f"sampler: got {self.sampler!r}, allowed {', '.join(SAMPLERS)}")
+        if self.decoder not in ("", *DECODERS):
+            raise ValueError(f"decoder: got {self.decoder!r}, allowed {', '.join(DECODERS)}")
         for name, whole in (("steps", True), ("seed", True), ("guidance_scale", False), ("duration_s", False)):
             object.__setattr__(self, name, _number(name, getattr(self, name), RANGES[name], whole=whole))
         object.__setattr__(self, "knobs", _complete_knobs(self.sampler, self.knobs))
@@ -157,7 +167,7 @@ class Request:
         settings: dict[str, Any] = {}
         knobs: dict[str, Any] = {}
         for name, text in parse_qsl(query, keep_blank_values=True):
-            if name in ("style", "ensemble", "sampler", "model"):
+            if name in ("style", "ensemble", "sampler", "decoder", "model"):
                 settings[name] = text
             elif name == "seed":
                 settings[name] = seed_of(text)
@@ -234,10 +244,13 @@ class Studio:
             if name not in self.labels:
                 raise checkpoint.CheckpointError(f"checkpoint {folder}: has no label {name}")
         self.mel = MelParameters(**loaded.configuration.codec)
-        self.codec = LogMelCodec(self.mel).to(self.device)
+        dtype = dtype or fast_dtype(self.device)
+        decoders = _decoders(self.mel, self.device, dtype)
+        self.codecs = {name: LogMelCodec(self.mel, each).to(self.device) for name, each in decoders.items()}
+        self.decoder, self.codec = next(iter(self.codecs.items()))
         self.patch_frames = int(getattr(loaded.network, "patch_frames", 1))
         self._turn = _Turn()
-        self._denoiser = _Shared(loaded.denoiser, self._turn, self.device, dtype or fast_dtype(self.device))
+        self._denoiser = _Shared(loaded.denoiser, self._turn, self.device, dtype)
 
     def options(self) -> dict[str, Any]:
         """Choices, ranges, defaults and a sentence for every argument: the page, the API and the CLI all read this."""
@@ -252,6 +265,12 @@ class Studio:
             options[name] = {"default": default, "minimum": low, "maximum": high}
         options["duration_s"]["step"] = self.patch_frames / self.mel.frames_per_s
         options["seed"]["drawn"] = DRAWN
+        options["decoder"] = {
+            "default": self.decoder,
+            "choices": list(self.codecs),
+            "titles": {name: DECODERS[name][0] for name in self.codecs},
+            "summaries": {name: DECODERS[name][1] for name in self.codecs},
+        }
         for name, sentence in HELP.items():
             options[name]["help"] = sentence
         options["sampler"]["summaries"] = {name: sampler.summary for name, sampler in SAMPLERS.items()}
@@ -288,6 +307,8 @@ class Studio:
             value, allowed = getattr(request, name), [ANY, *self.labels[name]]
             if value not in allowed:
                 raise ValueError(f"{name}: got {value!r}, allowed {', '.join(allowed)}")
+        if request.decoder not in ("", *self.codecs):
+            raise ValueError(f"decoder: got {request.decoder!r}, allowed {', '.join(self.codecs)} (for this model)")
         for knob in fields(SAMPLERS[request.sampler]):
             value, choices = request.knobs[knob.name], self._choices(knob)
             if choices and value not in choices:
@@ -326,7 +347,8 @@ class Studio:
         shared = [{name: getattr(each, name) for name in SHARED} for each in requests]
         if not shared or any(each != shared[0] for each in shared):
             raise ValueError(f"requests: got {shared}, need at least one, and one value of {', '.join(SHARED)}")
-        return self._run([replace(each, model=self.digest) for each in requests], stop or threading.Event())
+        complete = [replace(each, model=self.digest, decoder=each.decoder or self.decoder) for each in requests]
+        return self._run(complete, stop or threading.Event())
 
     def guided_label(self, request: Request) -> str | None:
         """The label that guidance exaggerates, or None where there is none to or the scale is 1: then it is free."""
@@ -385,7 +407,7 @@ class Studio:
         share_s = (time.perf_counter() - start) / len(requests)
         for request, each in zip(requests, features.split(1), strict=True):
             start = time.perf_counter()
-            wave, gain = self._sound(each)
+            wave, gain = self._sound(each, request.decoder)
             settings = {
                 **request.to_dict(),
                 "evaluations": watched.evaluations,
@@ -395,14 +417,15 @@ class Studio:
             seconds = share_s + time.perf_counter() - start
             yield Clip(wave, _first(each), self.mel.sample_rate_hz, settings, seconds, gain)
 
-    def sound(self, features: np.ndarray, most: float = math.inf) -> np.ndarray:
+    def sound(self, features: np.ndarray, most: float = math.inf, decoder: str = "") -> np.ndarray:
         """The wave (N,) float32 of features (bands, F), made as that of a clip: as loud, or amplified by `most`."""
-        return self._sound(torch.from_numpy(features).to(self.device, torch.float32)[None, None], most)[0]
+        batch = torch.from_numpy(features).to(self.device, torch.float32)[None, None]
+        return self._sound(batch, decoder or self.decoder, most)[0]
 
-    def _sound(self, features: Tensor, most: float = math.inf) -> tuple[np.ndarray, float]:
+    def _sound(self, features: Tensor, decoder: str, most: float = math.inf) -> tuple[np.ndarray, float]:
         """The wave (N,) float32 of features (1, 1, bands, F), and its gain: that of a clip, at most `most`."""
         with self._turn, torch.no_grad():
-            wave = self.codec.decode(features)
+            wave = self.codecs[decoder].decode(features)
         gain = clip_gain(wave, self.mel.sample_rate_hz).clamp(max=most)
         return finish(wave, self.mel.sample_rate_hz, gain)[0].cpu().numpy(), float(gain)
 
@@ -410,6 +433,17 @@ class Studio:
         """Pay for the first evaluation and the first decode now, so that the first visitor does not."""
         for _ in self.generate(self.request(steps=1, seed=0, duration_s=RANGES["duration_s"][0])):
             pass
+
+
+def _decoders(mel: MelParameters, device: torch.device, dtype: torch.dtype) -> dict[str, Decoder]:
+    """What can turn features into sound, the best first: vocoders in CHECKPOINTS that fit them, and Griffin-Lim."""
+    decoders: dict[str, Decoder] = {}
+    for folder in checkpoint.find(CHECKPOINTS, checkpoint.VocoderConfiguration):
+        vocoder = checkpoint.load_vocoder(folder, device)
+        if vocoder.mel == mel:
+            vocoder.precision = dtype
+            decoders["vocoder"] = vocoder
+    return {**decoders, "griffin-lim": GriffinLim(mel=mel)}
 
 
 class _Turn:

@@ -10,24 +10,40 @@ from torch.nn import functional
 from diffusion.audio.mel import MelParameters, mel_filters
 
 
-def invert_mel(mel_magnitude: Tensor, mel: MelParameters, iterations: int = 16) -> Tensor:
-    """Non-negative amplitudes (B, fft_size // 2 + 1, F) whose mel amplitudes are close to (B, bands, F).
+def spread_bands(mel_magnitude: Tensor, mel: MelParameters) -> Tensor:
+    """Amplitudes (B, fft_size // 2 + 1, F): the levels of (B, bands, F), interpolated in the logarithm between centres.
 
-    Starts from the bands' levels, interpolated between their centres in the logarithm, and applies the multiplicative
-    updates for the Kullback-Leibler divergence (Lee & Seung 2000, theorem 2). Both fit music, whose amplitudes span
-    decades, better than a clamped pseudo-inverse with least-squares steps: closer at equal time, and nearer to the
-    true spectrum, since a smooth start leaves no bin at zero.
+    Bins that no band covers are zero.
     """
     filters = torch.tensor(mel_filters(mel)).to(mel_magnitude)
     tiny = torch.finfo(filters.dtype).tiny
     level = (mel_magnitude.clamp(min=tiny) / filters.sum(1, keepdim=True)).log()
     triangles = filters / filters.amax(1, keepdim=True)
     covered = triangles.sum(0)[:, None]
+    return (triangles.T @ level / covered.clamp(min=tiny)).exp() * (covered > 0)
+
+
+def match_bands(magnitude: Tensor, mel_magnitude: Tensor, mel: MelParameters, iterations: int) -> Tensor:
+    """Amplitudes (B, fft_size // 2 + 1, F) whose mel amplitudes are closer to (B, bands, F), of `magnitude`'s shape.
+
+    The multiplicative updates for the Kullback-Leibler divergence (Lee & Seung 2000, theorem 2).
+    """
+    filters = torch.tensor(mel_filters(mel)).to(mel_magnitude)
+    tiny = torch.finfo(filters.dtype).tiny
     share = filters.sum(0)[:, None].clamp(min=tiny)
-    magnitude = (triangles.T @ level / covered.clamp(min=tiny)).exp() * (covered > 0)
     for _ in range(iterations):
         magnitude = magnitude * (filters.T @ (mel_magnitude / (filters @ magnitude).clamp(min=tiny))) / share
     return magnitude
+
+
+def invert_mel(mel_magnitude: Tensor, mel: MelParameters, iterations: int = 16) -> Tensor:
+    """Non-negative amplitudes (B, fft_size // 2 + 1, F) whose mel amplitudes are close to (B, bands, F).
+
+    An interpolated start and multiplicative updates both fit music, whose amplitudes span decades, better than a
+    clamped pseudo-inverse with least-squares steps: closer at equal time, and nearer to the true spectrum, since a
+    smooth start leaves no bin at zero.
+    """
+    return match_bands(spread_bands(mel_magnitude, mel), mel_magnitude, mel, iterations)
 
 
 def initial_phase(magnitude: Tensor, hop_size: int) -> Tensor:

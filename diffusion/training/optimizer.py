@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
-from .config import TrainingConfig
+
+class Rates(Protocol):
+    """What a configuration says of its optimizers: muon or adamw, and how far they go."""
+
+    @property
+    def optimizer(self) -> str: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
 
 
-def build_optimizers(network: nn.Module, config: TrainingConfig) -> list[Optimizer]:
+def build_optimizers(network: nn.Module, config: Rates) -> list[Optimizer]:
     """Muon (Jordan et al. 2024) for the matrices inside the blocks, AdamW for everything else, or AdamW for all.
 
     Muon's step is scaled to the size of AdamW's (Liu et al. 2025), so that one learning rate serves both.
