@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 from pathlib import Path
@@ -14,18 +15,31 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, or this machine alone)")
     parser.add_argument("--port", type=int, help="port (default: GRADIO_SERVER_PORT, or the first free one from 7860)")
+    parser.add_argument("--public-url", help="what other people's devices call this page (default: found out)")
+    parser.add_argument(
+        "--check-stage", action="store_true", help="rehearse the stage without a page, say what is missing"
+    )
     args = parser.parse_args()
 
     from diffusion.studio import Studio, find_checkpoint
+    from diffusion.ui.links import check_public_url
     from diffusion.ui.page import build, launch
+    from diffusion.ui.phone import Handouts
+    from diffusion.ui.rehearsal import rehearse
 
+    host = args.host or os.environ.get("GRADIO_SERVER_NAME")
     try:
+        public_url = check_public_url(args.public_url) if args.public_url else None
         folder = args.checkpoint or find_checkpoint()
         studio = Studio(folder, args.device)
     except ValueError as error:
         sys.exit(f"error: {error}")
+    welcome = folder / "welcome.wav"
+    if args.check_stage:
+        sys.exit(0 if rehearse(studio, welcome, host, args.port, public_url) else 1)
     threading.Thread(target=studio.warm_up, name="warm-up", daemon=True).start()
-    launch(build(studio, welcome=folder / "welcome.wav"), server_name=args.host, server_port=args.port)
+    handouts = Handouts()
+    launch(build(studio, welcome, host, public_url, handouts), handouts, server_name=args.host, server_port=args.port)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from diffusion.samplers import SAMPLERS
 from diffusion.studio import ANY, Request
 from diffusion.ui.clips import Latest
+from diffusion.ui.links import public_address, qr_svg
 
 CLIPS, CLIP_BYTES = 64, 64 * 2**20
 PAGE = Path(__file__).parent / "browser" / "phone.html"
@@ -55,8 +56,19 @@ class Handouts:
         self._kept[name] = Handout(clip["settings"], base64.b64decode(clip["audio"]), clip["score"], clip["name"])
         return {**clip, "handout": name}
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._kept
+    def link(self, asked: Any, host: str | None = None, public_url: str | None = None) -> dict[str, str] | None:
+        """The `url` of a clip's page for other devices and its `svg` code; empty text for a clip that is not kept.
+
+        `asked` is {page, handout}: the address of the page in the visitor's browser, and the clip's id. None if there
+        is no address that other devices can open.
+        """
+        page, name = (asked.get("page"), asked.get("handout")) if isinstance(asked, dict) else (None, None)
+        address = public_address(page, host, public_url) if isinstance(page, str) else None
+        if address is None:
+            return None
+        if not isinstance(name, str) or name not in self._kept:
+            return {"url": "", "svg": ""}
+        return {"url": f"{address}clip/{name}", "svg": qr_svg(f"{address}clip/{name}")}
 
     def routes(self) -> list[Route]:
         return [Route("/clip/{name}.wav", self._file), Route("/clip/{name}", self._page)]
