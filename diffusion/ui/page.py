@@ -398,6 +398,7 @@ def launch(blocks: gr.Blocks, handouts: Handouts | None = None, **arguments: Any
         css="".join(sheet.read_text() for sheet in sorted(BROWSER.glob("*.css"))),
         footer_links=["api"],
         run_history=False,
+        mcp_server=True,
         max_file_size=FILE_BYTES,
         ssr_mode=False,
         **arguments,
