@@ -50,7 +50,7 @@ def qr_svg(url: str) -> str:
     """
     if not url.startswith(("http://", "https://")) or len(url.encode()) > URL_BYTES:
         raise ValueError(f"url: got {url[:40]!r} ({len(url)} characters), need http(s):// in {URL_BYTES} bytes")
-    return str(segno.make(url, error="m", micro=False).svg_inline(scale=4, border=4, dark="#000", light="#fff"))
+    return str(segno.make(url, error="m", micro=False).svg_inline(border=4, dark="#000", light="#fff", omitsize=True))
 
 
 def public_address(origin: str, host: str | None = None, public_url: str | None = None) -> str | None:

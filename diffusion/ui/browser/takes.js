@@ -1,6 +1,5 @@
 // The takes of this visit: every clip that was made, two of them against each other, and settings from a file.
 import { player } from "./player.js";
-import { bytesOf } from "./score.js";
 import { t } from "./words.js";
 
 const KEPT = 24; // older takes make room
@@ -52,11 +51,10 @@ class Takes {
 
   restore(settings, name) { this.host.trigger("restore", { settings, name: short(name) }); }
 
-  // Puts a take on the score, its sound where the playhead is.
+  // Puts a take on the score; its sound takes over where the other's is.
   show(take, { gain = 1, sound = player.playing } = {}) {
     this.#turn = this.#turn.then(async () => {
-      take.buffer ??= await player.decode(bytesOf(take.audio).buffer);
-      await this.score.showClip(take, { gain, sound, position: player.position % take.buffer.duration });
+      await this.score.showClip(take, { gain, sound, position: null });
       if (!this.score.element.classList.contains("sampling")) this.score.say(this.score.title(take));
     });
     return this.#turn;
@@ -137,7 +135,7 @@ class Takes {
       button.setAttribute("aria-pressed", this.#side === side);
       button.setAttribute("aria-label", t("Hear take {side}: {name}", { side, name: nameOf(this.#marked(side)) }));
       return button;
-    }), make("kbd", "", "X"));
+    }), make("span", "key", "X"));
   }
 
   #hint() {
@@ -298,8 +296,10 @@ function shareLinks(host, score) {
   open.addEventListener("click", async () => {
     const { url, svg, near } = await host.server.qr({ page: `${location.origin}${location.pathname}`, query: score.clip.query });
     code.innerHTML = svg;
-    code.firstElementChild.setAttribute("role", "img");
-    code.firstElementChild.setAttribute("aria-label", t("QR code of the link"));
+    const picture = code.firstElementChild, modules = picture.viewBox.baseVal.width;
+    picture.style.width = `${modules * Math.max(2, Math.floor(320 / modules))}px`; // whole pixels: crisp
+    picture.setAttribute("role", "img");
+    picture.setAttribute("aria-label", t("QR code of the link"));
     link.textContent = url;
     hint.textContent = near ? t("Only this machine can open this address: start the page with --host 0.0.0.0 for others to follow the link.") : "";
     hint.hidden = !near;
