@@ -27,6 +27,7 @@ from diffusion.objectives import CleanError, low_discrepancy
 from .config import TrainingConfig
 from .optimizer import build_optimizers
 from .sheet import write_sheet
+from .warm_start import warm_start
 
 STATE = "state.pt"
 VALIDATION_SIGMAS = (0.13, 0.47, 0.86, 0.98)
@@ -45,8 +46,8 @@ def train(
     """Train on `data` and write to `out`: a checkpoint of the averaged weights, the state to resume from and log.jsonl.
 
     A run found in `out` goes on where its state was saved, bit for bit on one machine: every step draws from a
-    generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint.
-    ValueError if the state in `out` belongs to another configuration.
+    generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a
+    checkpoint, which may have other labels and parts (`warm_start`). ValueError if the state in `out` belongs to another configuration.
     """
     accelerator = Accelerator(cpu=cpu)
     device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
@@ -57,7 +58,7 @@ def train(
     configuration = describe(config, train_features.settings)
     network = configuration.build()
     if init is not None:
-        network.load_state_dict(load(init).network.state_dict())
+        warm_start(network, configuration, load(init))
     average = AveragedModel(network, device=device, multi_avg_fn=_warming_average(config.ema_decay))
     network = accelerator.prepare(network)
     optimizers = build_optimizers(network, config)
