@@ -46,8 +46,9 @@ def train(
     """Train on `data` and write to `out`: a checkpoint of the averaged weights, the state to resume from and log.jsonl.
 
     A run found in `out` goes on where its state was saved, bit for bit on one machine: every step draws from a
-    generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a
-    checkpoint, which may have other labels and parts (`warm_start`). ValueError if the state in `out` belongs to another configuration.
+    generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint,
+    which may have other labels and parts (`warm_start`). ValueError if the state in `out` belongs to another
+    configuration.
     """
     accelerator = Accelerator(cpu=cpu)
     device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
