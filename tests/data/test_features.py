@@ -1,6 +1,7 @@
 import argparse
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def test_other_settings_are_refused(made, change, named):
 
 def test_the_command_from_cached_scores_to_features(tmp_path: Path, pieces, capsys, monkeypatch):
     monkeypatch.setattr(features, "ENSEMBLES", FEW)
+    monkeypatch.setitem(sys.modules, "music21", None)  # scores that are read need it no more
     save_pieces(tmp_path / "scores.npz", pieces)
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
