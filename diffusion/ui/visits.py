@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import gradio as gr
 import soundfile
@@ -25,6 +26,8 @@ from diffusion.ui.film import Film, score
 from diffusion.ui.phone import Handouts
 from diffusion.ui.reel import Reel, Reels
 
+Item = TypeVar("Item")
+
 
 @dataclass
 class _Run:
@@ -32,6 +35,11 @@ class _Run:
 
     stop: threading.Event = field(default_factory=threading.Event)
     superseded: bool = False
+
+    def supersede(self) -> None:
+        """Nobody listens any more: let it end without a clip."""
+        self.superseded = True
+        self.stop.set()
 
 
 class Visits:
@@ -52,27 +60,31 @@ class Visits:
 
         A visitor's next run ends the one before without a clip, and so does closing the iterator.
         """
-        name, film, run = uuid.uuid4().hex, Film(self.studio.mel, request), _Run()
+        run = _Run()
         if session in self._runs:
-            self._runs[session].superseded = True
-            self._runs[session].stop.set()
+            self._runs[session].supersede()
         self._runs[session] = run
         try:
-            with closing(self.studio.generate(request, run.stop)) as steps:
-                for each in steps:
-                    if run.superseded:
-                        return
-                    if isinstance(each, Clip):
-                        wav = each.to_wav()
-                        self.reels.keep(name, session, Reel.of(film, each, self.studio))
-                        picture = score(each.features, self.studio.mel)
-                        message = clip_message(name, each.settings, each.seconds, film.frames, picture, wav)
-                        yield self.handouts.keep(message)
-                    elif frame := film.add(each):
-                        yield {"kind": "frame", "run": name, **frame}
+            yield from ahead(self._messages(request, session, run))
         finally:
+            run.supersede()
             if self._runs.get(session) is run:
                 del self._runs[session]
+
+    def _messages(self, request: Request, session: str, run: _Run) -> Iterator[dict[str, Any]]:
+        name, film = uuid.uuid4().hex, Film(self.studio.mel, request)
+        with closing(self.studio.generate(request, run.stop)) as steps:
+            for each in steps:
+                if run.superseded:
+                    return
+                if isinstance(each, Clip):
+                    wav = each.to_wav()
+                    self.reels.keep(name, session, Reel.of(film, each, self.studio))
+                    picture = score(each.features, self.studio.mel)
+                    message = clip_message(name, each.settings, each.seconds, film.frames, picture, wav)
+                    yield self.handouts.keep(message)
+                elif frame := film.add(each):
+                    yield {"kind": "frame", "run": name, **frame}
 
     def has(self, session: str) -> bool:
         """Whether a visitor's run is under way."""
@@ -88,8 +100,7 @@ class Visits:
         self._asked.discard(http.session_hash or "")
         self.reels.drop(http.session_hash or "")
         if http.session_hash in self._runs:
-            self._runs[http.session_hash].superseded = True
-            self._runs[http.session_hash].stop.set()
+            self._runs[http.session_hash].supersede()
 
     def answer(self, request: Request, session: str) -> Iterator[dict[str, Any]]:
         """What a visitor asked for; from then on the welcome is not shown to that session."""
@@ -138,6 +149,25 @@ class Visits:
             except ValueError:  # the welcome was made with another model
                 pass
             return reel
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, made in a thread of their own: sending a picture to a browser does not hold the sampler up."""
+    made: SimpleQueue[tuple[Item] | Exception | None] = SimpleQueue()
+
+    def make() -> None:
+        try:
+            for item in items:
+                made.put((item,))
+            made.put(None)
+        except Exception as error:
+            made.put(error)
+
+    threading.Thread(target=make, name="run", daemon=True).start()
+    while (each := made.get()) is not None:
+        if isinstance(each, Exception):
+            raise each
+        yield each[0]
 
 
 def clip_message(
