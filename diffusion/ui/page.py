@@ -233,16 +233,22 @@ def build(
 
         def on_welcome(http: gr.Request) -> Iterator[dict[Any, Any]]:
             session = http.session_hash or ""
-            try:
-                request = linked(str(http.query_params or ""))
-                if request is not None and here(request):
-                    studio.check(request)
-                    yield from shown(visits.answer(request, session), {})
-                    return
-            except ValueError:
-                pass  # the link cannot be followed, as `on_load` says
+            request = followed(http)
+            if request is not None:
+                yield from shown(visits.answer(request, session), {})
+                return
             for message in visits.welcome(session):
                 yield {view: message} | ({settings: message["settings"]} if message["kind"] == "clip" else {})
+
+        def followed(http: gr.Request) -> Request | None:
+            """What the link that led here asks for; None without one or, as `on_load` says, if its clip is not to be had."""
+            try:
+                request = linked(str(http.query_params or ""))
+                if request is not None:
+                    studio.check(request)
+            except ValueError:
+                return None
+            return request
 
         def on_restore(event: gr.EventData) -> dict[Any, Any]:
             given, name = event._data.get("settings"), event._data.get("name")
