@@ -16,6 +16,7 @@ from visitor import (
     pictures,
     player,
     quick,
+    unfold,
     watch_pictures,
     wav,
 )
@@ -43,7 +44,7 @@ def test_every_control_is_obeyed_and_the_run_is_seen(visit, studio: Studio) -> N
     choose(page, "style", style)
     choose(page, "ensemble", ensemble)
     choose_sampler(page, "DDIM")
-    page.click("#advanced button")
+    unfold(page, "advanced")
     page.locator("#ddim-eta input[type=number]").wait_for()
     number(page, "ddim-eta", 0.5)
     quick(page, 20, SEED)
@@ -66,7 +67,7 @@ def test_every_control_is_obeyed_and_the_run_is_seen(visit, studio: Studio) -> N
         page.click(".download")
     assert str(SEED) in download.value.suggested_filename
     assert read_settings(download.value.path()) == settings
-    page.click("#settings button")
+    unfold(page, "settings")
     page.locator("#recipe").get_by_text(str(SEED)).first.wait_for()
     *_, clip = studio.generate(asked)
     assert isinstance(clip, Clip)
@@ -232,8 +233,8 @@ def test_a_phone_shows_all_without_scrolling_sideways(visit, scheme: str) -> Non
     generate(page)
     finished(page)
     page.click(".views [data-view=both]")
-    page.click("#advanced button")
-    page.click("#settings button")
+    unfold(page, "advanced")
+    unfold(page, "settings")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for selector in ("#generate", ".play", "#style", "#seed", ".download"):
         box = page.locator(selector).bounding_box()

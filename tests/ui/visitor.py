@@ -18,6 +18,17 @@ def number(page, name: str, value: float) -> None:
     field.blur()
 
 
+def write_seed(page, text: str | int) -> None:
+    page.locator("#seed input").fill(str(text))
+    page.locator("#seed input").blur()
+
+
+def unfold(page, fold: str) -> None:
+    """Open a fold of the rail: advanced or settings."""
+    if not page.locator(f"#{fold} [data-testid=accordion-content]").is_visible():
+        page.click(f"#{fold} > button")
+
+
 def choose(page, name: str, value: str) -> None:
     page.locator(f"#{name} input[value='{value}']").check(force=True)
 
@@ -29,10 +40,11 @@ def choose_sampler(page, title: str) -> None:
 
 def quick(page, steps: int = 3, seed: int | None = None) -> None:
     """The shortest clip that there is."""
+    unfold(page, "advanced")
     number(page, "duration_s", 2.56)
     number(page, "steps", steps)
     if seed is not None:
-        number(page, "seed", seed)
+        write_seed(page, seed)
 
 
 def generate(page) -> None:
