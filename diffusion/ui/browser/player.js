@@ -6,9 +6,17 @@ const LEAD_S = 0.01; // changes are booked this far ahead: a ramp that began in 
 
 const rateOf = (wav) => new DataView(wav).getUint32(24, true); // where the header of a WAV file has it
 
-function fadeOut({ gain }, when, fade) {
-  gain.setValueAtTime(1, when);
-  gain.linearRampToValueAtTime(0, when + fade);
+// How loud the new sound is as its fade goes on: linear where both are the same (correlation 1), and for others so that
+// the power of the sum stays as it is. The old sound goes the same way back.
+function rise(correlation) {
+  return Float32Array.from({ length: 65 }, (_, i) => {
+    const x = i / 64;
+    return x / Math.sqrt(x ** 2 + (1 - x) ** 2 + 2 * correlation * x * (1 - x));
+  });
+}
+
+function fadeOut({ gain }, when, fade, correlation = 1) {
+  gain.setValueCurveAtTime(rise(correlation).reverse(), when, fade);
 }
 
 export class Player extends EventTarget {
@@ -41,6 +49,7 @@ export class Player extends EventTarget {
   get duration() { return this.#sound?.buffer.duration ?? 0; }
   get playing() { return this.#voice !== null; }
   get buffer() { return this.#sound?.buffer ?? null; }
+  get gain() { return this.#sound?.gain ?? 1; }
   get loop() { return this.#loop; }
 
   // What is heard now, in seconds: sound leaves the loudspeaker later than the context's clock says.
@@ -57,12 +66,13 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  // Another sound takes over where the old one is, or at `position`, over `fade` seconds; `gain` is linear.
-  show(buffer, { fade = SWITCH_S, gain = 1, position = null } = {}) {
+  // Another sound takes over where the old one is, or at `position`, over `fade` seconds; `gain` is linear, `correlation`
+  // that of the two sounds, from 0 to 1.
+  show(buffer, { fade = SWITCH_S, gain = 1, position = null, correlation = 1 } = {}) {
     const when = this.#booked();
     this.#position = Math.min(position ?? this.#at(when), buffer.duration);
     this.#sound = { buffer, gain };
-    if (this.#voice) this.#begin(when, fade, position !== null);
+    if (this.#voice) this.#begin(when, fade, position !== null, correlation);
     this.dispatchEvent(new Event("sound"));
   }
 
@@ -109,26 +119,26 @@ export class Player extends EventTarget {
 
   // From `when` on the sound is heard from the playhead on; what was heard fades out meanwhile.
   // A fade is a gain of its own, booked once and never taken back, so it has no step whatever else happens while it lasts.
-  #begin(when, fade, jumped) {
+  #begin(when, fade, jumped, correlation = 1) {
     const { context } = this, { buffer, gain } = this.#sound;
     const [source, into, out] = [context.createBufferSource(), context.createGain(), context.createGain()];
     const offset = (Math.round(this.#position * buffer.sampleRate) % buffer.length) / buffer.sampleRate;
     source.buffer = buffer;
     source.loop = this.#loop;
     source.connect(into).connect(out).connect(this.#bus);
-    into.gain.setValueAtTime(0, when);
-    into.gain.linearRampToValueAtTime(gain, when + fade);
+    into.gain.setValueAtTime(0, 0); // a curve's first value holds from its own time on only
+    into.gain.setValueCurveAtTime(rise(correlation).map((level) => level * gain), when, fade);
     source.start(when, offset);
-    this.#end(when, fade);
+    this.#end(when, fade, correlation);
     const voice = { source, out, offset, started: when, jumped };
     source.onended = () => { if (this.#voice === voice) this.#finish(); };
     this.#voice = voice;
   }
 
-  #end(when, fade) {
+  #end(when, fade, correlation = 1) {
     if (!this.#voice) return;
     const { source, out } = this.#voice;
-    fadeOut(out, when, fade);
+    fadeOut(out, when, fade, correlation);
     source.onended = () => out.disconnect();
     source.stop(when + fade);
     this.#voice = null;
