@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from serving import PATIENCE_S, free_port, serving
 
 from diffusion.studio import CHECKPOINTS, Studio, find_checkpoint
 
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run "
     "--disable-component-update --disable-sync"
@@ -37,33 +31,8 @@ def studio(model: Path) -> Studio:
 @pytest.fixture(scope="session")
 def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running page."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "app.py", "--checkpoint", model, "--device", "cpu", "--port", str(port)],
-            cwd=ROOT,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(10 * PATIENCE_S):
-            assert process.poll() is None, log.read_text()
-            try:
-                urllib.request.urlopen(address, timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            pytest.fail(f"the server did not start: {log.read_text()}")
+    with serving(model, tmp_path_factory.mktemp("server") / "log.txt", free_port()) as address:
         yield address
-        assert "Traceback" not in log.read_text(), log.read_text()
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(scope="session")
