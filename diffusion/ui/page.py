@@ -120,6 +120,9 @@ def build(
     def phone(asked: Any) -> dict[str, str] | None:
         return handouts.link(asked, host, public_url)
 
+    def belief(asked: Any) -> dict[str, Any] | None:
+        return visits.belief(asked)
+
     blocks: gr.Blocks
     with gr.Blocks(
         title="Out of Noise",
@@ -135,7 +138,7 @@ def build(
             elem_id="score",
             apply_default_css=False,
             padding=False,
-            server_functions=[whereabouts, qr, phone, programme(options)],
+            server_functions=[whereabouts, qr, phone, belief, programme(options)],
         )
         with gr.Row(elem_id="deck"):
             presets = build_presets(options)
