@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # each event sums up all that are kept, 10000 without this
 
 import gradio as gr
 from fastapi import HTTPException
@@ -32,13 +33,14 @@ from diffusion.ui.endpoints import build_endpoints
 from diffusion.ui.film import notes
 from diffusion.ui.links import filed, linked, shared
 from diffusion.ui.phone import Handouts
+from diffusion.ui.race import Races, is_shared
 from diffusion.ui.stage import programme, staged
 from diffusion.ui.visits import Visits
 
 BROWSER = Path(__file__).parent / "browser"
 # Messages that come before the modules have loaded wait for them. The browser may trigger what is named here.
 MOUNT = """
-const events = ["restore", "switch", "stage"];
+const events = ["restore", "switch", "stage", "raced"];
 let receive = (message) => early.push(message);
 const early = [props.value];
 watch("value", () => receive(props.value));
@@ -98,6 +100,7 @@ def build(
     """
     handouts = handouts or Handouts()
     visits = Visits(studio, welcome, handouts)
+    races = Races(studio, is_shared())
     options = studio.options()
 
     def qr(link: Any) -> dict[str, Any]:
@@ -107,15 +110,21 @@ def build(
             raise HTTPException(422, str(error)) from error
 
     def whereabouts(visitor: Any) -> dict[str, Any]:
-        """Where a visitor's run is: its place in the queue from 1, or under way; and how many wait if no more may."""
+        """Where a visitor's run is: its place in the queue from 1, or under way; and whether no more may wait."""
         queue: Any = blocks._queue  # Gradio tells a page its place only where it shows its own progress bar
         model = queue.event_queue_per_concurrency_id.get("model")
         waiting = [event.session_hash for event in model.queue] if model else []
         return {
             "place": waiting.index(visitor) + 1 if visitor in waiting else None,
             "running": visits.has(visitor),
-            "full": len(queue) if len(queue) >= queue.max_size else None,
+            "full": len(queue) >= queue.max_size,
         }
+
+    async def race_news(asked: Any) -> dict[str, Any] | None:
+        return await races.news(asked)
+
+    def race_halt(asked: Any) -> None:
+        races.halt(asked)
 
     def phone(asked: Any) -> dict[str, str] | None:
         return handouts.link(asked, host, public_url)
@@ -138,7 +147,7 @@ def build(
             elem_id="score",
             apply_default_css=False,
             padding=False,
-            server_functions=[whereabouts, qr, phone, belief, programme(options)],
+            server_functions=[whereabouts, race_news, race_halt, qr, phone, belief, programme(options)],
         )
         with gr.Row(elem_id="deck"):
             presets = build_presets(options)
@@ -278,6 +287,16 @@ def build(
             if kept and request.seed == event._data.get("seed"):
                 yield from shown(visits.answer(request, http.session_hash or ""), seed)
 
+        def on_race(http: gr.Request, kept: bool, before: str, *values: Any) -> dict[Any, Any]:
+            """The rail's style and ensemble, raced; the browser asks for its news, and says when it is over."""
+            try:
+                request, seed = asked(kept, before, values)
+                message = races.start(request, http.session_hash or "")
+            except ValueError as error:
+                return {view: {"kind": "error", "text": _sentence(error)}}
+            visits.end(http.session_hash or "")
+            return {view: message, **busy} | ({} if races.shared else seed)
+
         def on_stage(event: gr.EventData, http: gr.Request) -> Iterator[dict[Any, Any]]:
             """A presenter's key. The messages say which `ask` they answer, and with what settings."""
             try:
@@ -343,6 +362,18 @@ def build(
             concurrency_id="model",
             trigger_mode="multiple",  # the newest ends the others
         )
+        presets.race(
+            on_race,
+            inputs=[keep, used, *inputs, *knob_inputs],
+            outputs=[view, controls["seed"], used, generate, stop],
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+            trigger_mode="once",
+        )
+        view.raced(
+            lambda: idle, outputs=[generate, stop], queue=False, show_progress="hidden", api_visibility="private"
+        )
         view.stage(
             on_stage,
             outputs=[view, settings, keep, used, *inputs, *knob_inputs, *groups.values(), generate, stop],
@@ -354,6 +385,7 @@ def build(
         )
         stop.click(visits.stop, queue=False, show_progress="hidden", api_visibility="private")
         blocks.unload(visits.leave)
+        blocks.unload(races.leave)
         dice.click(draw_seed, outputs=controls["seed"], queue=False, show_progress="hidden", api_visibility="private")
         controls["sampler"].input(
             groups_for,

@@ -99,8 +99,12 @@ class Visits:
         """Nobody listens any more."""
         self._asked.discard(http.session_hash or "")
         self.reels.drop(http.session_hash or "")
-        if http.session_hash in self._runs:
-            self._runs[http.session_hash].supersede()
+        self.end(http.session_hash or "")
+
+    def end(self, session: str) -> None:
+        """Let a visitor's run end without a clip."""
+        if session in self._runs:
+            self._runs[session].supersede()
 
     def answer(self, request: Request, session: str) -> Iterator[dict[str, Any]]:
         """What a visitor asked for; from then on the welcome is not shown to that session."""
