@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from diffusion.studio import Request, Studio, draw_seed, seed_of
+from diffusion.ui.compare import Comparisons, compare_room, connect
 from diffusion.ui.controls import (
     ARGUMENTS,
     NUMBERS,
@@ -149,6 +150,8 @@ def build(
             padding=False,
             server_functions=[whereabouts, race_news, race_halt, qr, phone, belief, programme(options)],
         )
+        comparisons = Comparisons(studio, visits.clips)
+        room = compare_room(comparisons)
         with gr.Row(elem_id="deck"):
             presets = build_presets(options)
             with gr.Row(elem_id="go"):
@@ -420,6 +423,9 @@ def build(
             show_progress="hidden",
             api_visibility="private",
         )
+        connect(
+            blocks, room, comparisons, lambda values: asked(True, "", values)[0], [*inputs, *knob_inputs], RUNS_AT_ONCE
+        )
         build_endpoints(visits, RUNS_AT_ONCE)
     blocks.queue(max_size=WAITING)
     return blocks
@@ -458,7 +464,9 @@ def _meaning(text: str | None) -> str:
     except ValueError:
         return ""
     word = " ".join((text or "").split())
-    return "" if seed < 0 or word.isdecimal() else f"<b>{escape(shorten(word, 16, placeholder='…'))}</b> = seed {seed}"
+    if seed < 0 or word.isdecimal():
+        return ""
+    return f'<span data-seed="{seed}"><b>{escape(shorten(word, 16, placeholder="…"))}</b> = seed {seed}</span>'
 
 
 def _sentence(error: Exception) -> str:

@@ -196,7 +196,7 @@ export class Score extends EventTarget {
   async #refused() {
     const run = await this.#ask();
     if (!this.busy || run?.place || run?.running) return;
-    if (run?.full) this.#giveUp(t("The queue is full: {full} runs are waiting. Try again in a minute.", run));
+    if (run?.full) this.#giveUp(t("The queue is full. Try again in a minute."));
     else this.#giveUp(run ? t("The server could not take the run. Generate it again.") : t("The server does not answer."));
   }
 
