@@ -6,12 +6,11 @@ import argparse
 import os
 import sys
 import threading
-from pathlib import Path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Watch and hear a diffusion model compose music out of noise.")
-    parser.add_argument("--checkpoint", type=Path, help="checkpoint folder (default: the one in checkpoints/)")
+    parser.add_argument("--checkpoint", help="checkpoint folder or Hub id (default: the one in checkpoints/)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--host", help="address to listen on (default: GRADIO_SERVER_NAME, or this machine alone)")
     parser.add_argument("--port", type=int, help="port (default: GRADIO_SERVER_PORT, or the first free one from 7860)")
@@ -21,17 +20,19 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    from diffusion.studio import Studio, find_checkpoint
+    from diffusion.hub import fetch
+    from diffusion.studio import find_checkpoint
     from diffusion.ui.links import check_public_url
     from diffusion.ui.page import build, launch
     from diffusion.ui.phone import Handouts
     from diffusion.ui.rehearsal import rehearse
+    from diffusion.ui.zero_gpu import open_studio
 
     host = args.host or os.environ.get("GRADIO_SERVER_NAME")
     try:
         public_url = check_public_url(args.public_url) if args.public_url else None
-        folder = args.checkpoint or find_checkpoint()
-        studio = Studio(folder, args.device)
+        folder = fetch(args.checkpoint) if args.checkpoint else find_checkpoint()
+        studio = open_studio(folder, args.device)
     except ValueError as error:
         sys.exit(f"error: {error}")
     welcome = folder / "welcome.wav"

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from diffusion.audio.mel import MelParameters
-from diffusion.studio import RANGES, SHARED, Clip, Preview, Request, Studio, seed_of
+from diffusion.studio import RANGES, SHARED, Clip, Preview, Request, Stop, Studio, seed_of
 from diffusion.theory import Cosine, GaussianDenoiser, SeededNoise, uniform_grid
 
 AXES = ("sampler", "steps", "guidance_scale", "seed", "style", "ensemble")
@@ -141,7 +141,7 @@ Cache = MutableMapping[str, Clip]
 def compare(
     studio: Studio,
     grid: Grid,
-    stop: threading.Event | None = None,
+    stop: Stop | None = None,
     cache: Cache | None = None,
     distances: bool = True,
 ) -> Generator[Progress | Cell]:
@@ -221,7 +221,7 @@ class _Job:
 
 
 def _compare(
-    studio: Studio, jobs: list[_Job], stop: threading.Event, cache: Cache | None, distances: bool
+    studio: Studio, jobs: list[_Job], stop: Stop, cache: Cache | None, distances: bool
 ) -> Generator[Progress | Cell]:
     tending: dict[str, list[tuple[Cell, np.ndarray]]] = {}
     for each in _make(studio, jobs, stop, cache):
@@ -247,7 +247,7 @@ def _compare(
 
 
 def _make(
-    studio: Studio, jobs: list[_Job], stop: threading.Event, cache: Cache | None
+    studio: Studio, jobs: list[_Job], stop: Stop, cache: Cache | None
 ) -> Generator[Progress | tuple[_Job, Clip, bool]]:
     """Each job with its clip and whether the cache knew it; nothing more once `stop` is set."""
     missing = []

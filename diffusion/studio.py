@@ -15,7 +15,7 @@ from dataclasses import Field, asdict, dataclass, field, fields, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
@@ -220,6 +220,12 @@ class Clip:
         return to_bytes(self.wave, self.sample_rate_hz, self.settings)
 
 
+class Stop(Protocol):
+    """What ends a run when it is set, such as `threading.Event`."""
+
+    def is_set(self) -> bool: ...
+
+
 class Studio:
     """A loaded checkpoint. Any number of runs may be under way, in any threads; none holds state here."""
 
@@ -326,7 +332,7 @@ class Studio:
         if request.model not in ("", self.digest):
             raise ValueError(f"model: got {request.model!r}, but the one loaded here is {self.digest}")
 
-    def generate(self, request: Request, stop: threading.Event | None = None) -> Generator[Preview | Clip]:
+    def generate(self, request: Request, stop: Stop | None = None) -> Generator[Preview | Clip]:
         """A Preview of the noise and of every step, and at last the Clip.
 
         Setting `stop` ends the run within one evaluation, and the clip is then what the model believed last (it looks
@@ -335,7 +341,7 @@ class Studio:
         return self.generate_many([request], stop)
 
     def generate_many(
-        self, requests: Sequence[Request], stop: threading.Event | None = None
+        self, requests: Sequence[Request], stop: Stop | None = None
     ) -> Generator[Preview | Clip]:
         """As `generate`, for several requests of one sampler, number of steps and duration as one batch.
 
@@ -356,7 +362,7 @@ class Studio:
             return None
         return next((name for name in GUIDED if getattr(request, name) != ANY), None)
 
-    def _run(self, requests: list[Request], stop: threading.Event) -> Generator[Preview | Clip]:
+    def _run(self, requests: list[Request], stop: Stop) -> Generator[Preview | Clip]:
         start = time.perf_counter()
         first = requests[0]
         noise = SeededNoise([each.seed for each in requests])
@@ -492,7 +498,7 @@ class _Watched:
     """Keeps the last belief of one run, counts its evaluations, and refuses to go on once `stop` is set."""
 
     inner: Denoiser
-    stop: threading.Event
+    stop: Stop
     belief: Tensor | None = None
     evaluations: int = 0
 

@@ -98,7 +98,7 @@ def mel_filters(parameters: MelParameters) -> np.ndarray:
     rising = (bins_hz - edges_hz[:-2]) / widths_hz[:-1]
     falling = (edges_hz[2:] - bins_hz) / widths_hz[1:]
     area = 2 / (edges_hz[2:] - edges_hz[:-2])
-    filters = (np.minimum(rising, falling).clip(min=0) * area).astype(np.float32)
+    filters: np.ndarray = (np.minimum(rising, falling).clip(min=0) * area).astype(np.float32)
     if not filters.any(axis=1).all():
         raise ValueError(
             f"bands must be few enough that each holds a frequency bin of {parameters.sample_rate_hz} Hz "
