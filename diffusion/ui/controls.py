@@ -10,6 +10,7 @@ import gradio as gr
 ARGUMENTS = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s")
 NUMBERS = ("steps", "guidance_scale", "duration_s")
 RACE = "2020"  # the preset that is raced against another, and no setting of the rail
+KEYS = '<button type="button" class="show-keys" aria-label="Keys"><kbd>?</kbd></button>'
 # `value` is the preset that the rail agrees with.
 PRESETS_JS = """
 const mark = () => {
@@ -30,7 +31,7 @@ def build_presets(options: dict[str, Any]) -> gr.HTML:
     """The buttons of the presets; fires `choose` or `race`, with the name of the `preset`."""
     buttons = "".join(_preset(options, name) for name in options["presets"])
     return gr.HTML(
-        html_template=f'<div role="group" aria-label="Presets">{buttons}</div>',
+        html_template=f'<div role="group" aria-label="Presets">{buttons}</div>{KEYS}',
         js_on_load=PRESETS_JS,
         value=preset_of(options, options["sampler"]["default"], options["steps"]["default"]),
         elem_id="presets",

@@ -464,7 +464,7 @@ def _meaning(text: str | None) -> str:
     except ValueError:
         return ""
     word = " ".join((text or "").split())
-    if seed < 0 or word.isdecimal():
+    if seed < 0 or word == str(seed):
         return ""
     return f'<span data-seed="{seed}"><b>{escape(shorten(word, 16, placeholder="…"))}</b> = seed {seed}</span>'
 

@@ -20,8 +20,10 @@ import soundfile
 import torch
 
 from diffusion.audio.loudness import loudness_db
+from diffusion.compare import key
 from diffusion.samplers import SAMPLERS
 from diffusion.studio import Clip, Request, Studio
+from diffusion.ui.clips import latest_clips
 from diffusion.ui.film import Film, score
 from diffusion.ui.phone import Handouts
 from diffusion.ui.reel import Reel, Reels
@@ -50,6 +52,7 @@ class Visits:
         self.options = studio.options()
         self.handouts = handouts or Handouts()
         self.reels = Reels()
+        self.clips = latest_clips()
         self._runs: dict[str, _Run] = {}
         self._asked: set[str] = set()  # sessions that have seen what they asked for
         self._welcome = read_welcome(welcome) if welcome else None
@@ -78,6 +81,8 @@ class Visits:
                 if run.superseded:
                     return
                 if isinstance(each, Clip):
+                    if each.settings["stopped_at"] is None:
+                        self.clips[key(each.request)] = each
                     wav = each.to_wav()
                     self.reels.keep(name, session, Reel.of(film, each, self.studio))
                     picture = score(each.features, self.studio.mel)
