@@ -51,7 +51,7 @@ HELP = {
     "style": "What kind of music to compose.",
     "ensemble": "Who plays it.",
     "sampler": "The method that walks from noise to music.",
-    "steps": "How often the model looks at the noise; each look takes as long.",
+    "steps": "How often the model looks; each look takes as long.",
     "guidance_scale": "How strictly to follow the style: 1 leaves the model free, more is clearer and less varied.",
     "seed": "A number or any word, such as your name: the same seed and settings give the same clip.",
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",

@@ -171,8 +171,8 @@ def build(
         inputs = [controls[name] for name in ARGUMENTS]
         knob_inputs = list(knobs.values())
 
-        busy: dict[Any, Any] = {generate: gr.Button(interactive=False), stop: gr.Button(interactive=True)}
-        idle: dict[Any, Any] = {generate: gr.Button(interactive=True), stop: gr.Button(interactive=False)}
+        busy: dict[Any, Any] = {generate: gr.update(interactive=False), stop: gr.update(interactive=True)}
+        idle: dict[Any, Any] = {generate: gr.update(interactive=True), stop: gr.update(interactive=False)}
         elsewhere = f"which is not here: with {studio.name} ({studio.digest}) the same settings make another clip."
 
         def gather(values: tuple[Any, ...]) -> dict[str, Any]:
