@@ -26,6 +26,13 @@ def free_port() -> int:
 @contextmanager
 def serving(model: Path, log: Path, port: int, *arguments: str) -> Iterator[str]:
     """The address of a page that runs until the block ends; its log must not hold a traceback then."""
+    with running(model, log, port, *arguments) as (address, _):
+        yield address
+
+
+@contextmanager
+def running(model: Path, log: Path, port: int, *arguments: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """As `serving`, with the process, which may be stopped and continued."""
     with log.open("w") as stream:
         process = subprocess.Popen(
             [sys.executable, "app.py", "--checkpoint", model, "--device", "cpu", "--port", str(port), *arguments],
@@ -44,7 +51,7 @@ def serving(model: Path, log: Path, port: int, *arguments: str) -> Iterator[str]
                 time.sleep(0.1)
         else:
             pytest.fail(f"the server did not start: {log.read_text()}")
-        yield address
+        yield address, process
         assert "Traceback" not in log.read_text(), log.read_text()
     finally:
         process.terminate()

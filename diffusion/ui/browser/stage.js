@@ -116,7 +116,7 @@ class Stage {
     else if (action === "play") player.toggle();
     else if (action === "start") { player.seek(0); player.play(); }
     else if (action === "black") this.#black === null ? this.#darken() : this.#light();
-    else if (action === "reveal") reveal.start?.(this.score);
+    else if (action === "reveal") this.#emerge();
     else if (action === "full") this.#screen();
     else if (action === "leave") this.leave();
     else if (action === "help") this.#help();
@@ -213,10 +213,10 @@ class Stage {
   #count() {
     if (!this.#on) return;
     const { clip, frames, busy } = this.score, index = Number(this.score.find(".panes").dataset.index);
-    const frame = busy ? frames.find((each) => each.index === index) : null;
+    const frame = busy ? frames.find((each) => each.index === index) : frames[this.score.find(".film input").value];
     if (frame) {
       this.line.textContent = t("step {index} of {total} · {evaluations} evaluations · {seconds} s", { ...frame, seconds: frame.seconds.toFixed(1) });
-    } else if (clip && !busy) {
+    } else if (clip) {
       this.line.textContent = t("{steps} steps · {evaluations} evaluations · made in {seconds} s", { ...clip.settings, seconds: clip.seconds.toFixed(1) });
     }
   }
@@ -243,8 +243,13 @@ class Stage {
       : t("This clip on your phone");
   }
 
+  #emerge() {
+    if (this.#cut) this.#note(t("No connection: what was heard on the way is not here."));
+    else reveal.start();
+  }
+
   #darken() {
-    this.#black = { playing: player.playing || this.score.asked, timer: 0 };
+    this.#black = { playing: player.playing || this.score.asked, gain: player.gain, timer: 0 };
     this.score.asked = false; // what comes meanwhile stays silent
     if (player.buffer) player.show(player.buffer, { gain: 0, fade: BLACK_S });
     this.#black.timer = setTimeout(() => player.pause(), 1000 * BLACK_S);
@@ -253,13 +258,13 @@ class Stage {
 
   async #light() {
     if (this.#black === null) return;
-    const { playing, timer } = this.#black;
+    const { playing, gain, timer } = this.#black;
     this.#black = null;
     clearTimeout(timer);
     this.root.classList.remove("black");
     if (!player.buffer) return;
     if (playing) await player.play();
-    player.show(player.buffer, { fade: BLACK_S });
+    player.show(player.buffer, { gain, fade: BLACK_S });
   }
 
   async #screen() {
@@ -312,7 +317,7 @@ class Stage {
     const rows = [
       ...this.#presets.map((title, index) => [`${index + 1}`, `${index + 1}`, title]),
       ["play", t("Space"), t("Play")], ["next", "→", t("New noise")], ["back", "←", t("Back")], ["up", "↑", t("Ensemble")],
-      ["down", "↓", t("Ensemble")], ...(reveal.start ? [["reveal", "E", t("Slow reveal")]] : []), ["black", "B", t("Black")],
+      ["down", "↓", t("Ensemble")], ["reveal", "E", t("Emerge")], ["black", "B", t("Black")],
       ["full", "F", t("Full")], ["leave", "Esc", t("Leave")],
     ];
     this.keys.replaceChildren(...rows.map(([action, key, text]) => {

@@ -1,0 +1,149 @@
+"""Finished clips for phones: kept by their settings, served in parts, forgotten in words."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from diffusion.audio.wav import read_settings, to_bytes
+from diffusion.studio import Request
+from diffusion.ui import phone
+from diffusion.ui.phone import Handouts, byte_range, handout_id
+
+RATE_HZ = 24_000
+
+
+def message(seed: int = 7, stopped_at: int | None = None, seconds: float = 0.1, **settings: Any) -> dict[str, Any]:
+    """A clip as the score takes it; of its sound nothing matters here but that it comes through."""
+    asked = {
+        **Request("<fiddle>", "music_box", seed, **settings).to_dict(),
+        "stopped_at": stopped_at,
+        "evaluations": 20,
+    }
+    wave = np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE_HZ)).astype(np.float32)
+    return {
+        "settings": asked,
+        "audio": base64.b64encode(to_bytes(wave, RATE_HZ, asked)).decode(),
+        "score": "data:image/png;base64,AAAA",
+        "name": f"clip-{seed}.wav",
+    }
+
+
+@pytest.fixture
+def handouts() -> Handouts:
+    return Handouts()
+
+
+@pytest.fixture
+def client(handouts: Handouts) -> TestClient:
+    return TestClient(Starlette(routes=handouts.routes()))
+
+
+def test_a_clip_is_a_page_and_a_file(handouts: Handouts, client: TestClient, tmp_path: Path) -> None:
+    clip = message()
+    name = handouts.keep(clip)["handout"]
+    page = client.get(f"/clip/{name}")
+    assert page.status_code == 200
+    assert f'src="{name}.wav"' in page.text
+    assert 'src="data:image/png;base64,AAAA"' in page.text
+    assert "noise 7 by UniPC in 20 steps" in page.text
+    assert "&lt;fiddle&gt; for music box" in page.text
+    assert "<fiddle>" not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    again = page.text.split('class="main" href="../?')[1].split('"')[0].replace("&amp;", "&")
+    assert Request.from_query(again) == Request("<fiddle>", "music_box", 7)
+    file = client.get(f"/clip/{name}.wav")
+    assert file.headers["content-type"] == "audio/wav"
+    assert file.content == base64.b64decode(clip["audio"])
+    (tmp_path / "clip.wav").write_bytes(file.content)
+    assert read_settings(tmp_path / "clip.wav") == clip["settings"]
+
+
+def test_the_same_settings_share_an_id_and_others_do_not(handouts: Handouts) -> None:
+    name = handouts.keep(message())["handout"]
+    assert handouts.keep(message())["handout"] == name
+    assert handout_id({**message()["settings"], "version": "2.0"}) == name
+    others = [message(8), message(stopped_at=3), message(steps=21), message(sampler="ddim", knobs={"eta": 0.5})]
+    assert len({name, *(handout_id(each["settings"]) for each in others)}) == 5
+
+
+def test_a_stopped_clip_says_so(handouts: Handouts, client: TestClient) -> None:
+    name = handouts.keep(message(stopped_at=3))["handout"]
+    assert "in 3 of 20 steps" in client.get(f"/clip/{name}").text
+
+
+@pytest.mark.parametrize("path", ["/clip/0123456789abcdef", "/clip/0123456789abcdef.wav", "/clip/<b>"])
+def test_what_is_gone_is_missed_in_words(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert "no longer here" in answer.text
+    assert "<b>" not in answer.text
+
+
+def test_only_so_many_clips_are_kept_and_those_in_use_longest(handouts: Handouts, client: TestClient) -> None:
+    names = [handouts.keep(message(seed, seconds=0.01))["handout"] for seed in range(phone.CLIPS)]
+    assert client.get(f"/clip/{names[0]}.wav").status_code == 200  # somebody listens to the oldest
+    handouts.keep(message(phone.CLIPS, seconds=0.01))
+    assert client.get(f"/clip/{names[0]}").status_code == 200
+    assert client.get(f"/clip/{names[1]}").status_code == 404
+    assert client.get(f"/clip/{names[2]}").status_code == 200
+
+
+def test_only_so_many_bytes_are_kept(handouts: Handouts, client: TestClient) -> None:
+    seconds = 0.3 * phone.CLIP_BYTES / (2 * RATE_HZ)  # 16 bit
+    names = [handouts.keep(message(seed, seconds=seconds))["handout"] for seed in range(4)]
+    assert [client.head(f"/clip/{name}").status_code for name in names] == [404, 200, 200, 200]
+
+
+def test_phones_get_the_file_in_parts(handouts: Handouts, client: TestClient) -> None:
+    clip = message()
+    wav, url = base64.b64decode(clip["audio"]), f"/clip/{handouts.keep(clip)['handout']}.wav"
+    part = client.get(url, headers={"Range": "bytes=0-1"})
+    assert (part.status_code, part.content) == (206, wav[:2])
+    assert part.headers["content-range"] == f"bytes 0-1/{len(wav)}"
+    rest = client.get(url, headers={"Range": "bytes=44-"})
+    assert (rest.status_code, rest.content) == (206, wav[44:])
+    assert client.get(url, headers={"Range": f"bytes={len(wav)}-"}).status_code == 416
+    whole = client.get(url, headers={"Range": "frames=1-2"})
+    assert (whole.status_code, whole.content) == (200, wav)
+    assert whole.headers["accept-ranges"] == "bytes"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", None),
+        ("bytes=-", None),
+        ("bytes=5-4", None),
+        ("bytes=0-1,4-5", None),
+        ("bytes=-4", range(6, 10)),
+        ("bytes=-40", range(0, 10)),
+        ("bytes=-0", range(0)),
+        ("bytes=9-100", range(9, 10)),
+        ("bytes=10-", range(0)),
+    ],
+)
+def test_ranges(header: str, expected: range | None) -> None:
+    assert byte_range(header, 10) == expected
+
+
+def test_a_link_is_made_for_what_is_kept_and_where_there_is_an_address(handouts: Handouts) -> None:
+    name = handouts.keep(message())["handout"]
+    asked = {"page": "http://127.0.0.1:7860/", "handout": name}
+    link = handouts.link(asked, public_url="https://music.example.org/")
+    assert link is not None
+    assert link["url"] == f"https://music.example.org/clip/{name}"
+    assert link["svg"].startswith("<svg")
+    assert handouts.link(asked) is None
+    assert handouts.link({**asked, "handout": "gone"}, public_url="https://music.example.org/") == {
+        "url": "",
+        "svg": "",
+    }
+    for nonsense in (None, [], {}, {"page": 3, "handout": name}, {"page": "javascript:1", "handout": name}):
+        assert handouts.link(nonsense, "0.0.0.0") is None
