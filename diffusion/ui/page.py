@@ -256,7 +256,7 @@ def build(
                 yield {view: message} | ({settings: message["settings"]} if message["kind"] == "clip" else {})
 
         def followed(http: gr.Request) -> Request | None:
-            """What the link that led here asks for; None without one, or if `on_load` has said that it cannot be had."""
+            """What the link that led here asks for; None without one, or if `on_load` has refused it."""
             try:
                 request = linked(str(http.query_params or ""))
                 if request is not None:
