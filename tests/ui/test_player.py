@@ -158,6 +158,25 @@ def test_nothing_that_a_visitor_does_clicks(render: Render) -> None:
     assert largest_step(sound[int(0.15 * RATE_HZ) : int(0.5 * RATE_HZ)]) <= 4 * (slope(60, length) + 0.5 / SWITCH)
 
 
+@pytest.mark.parametrize(("correlation", "dip_db"), [(0, 0.0), (1, -3.0)])
+def test_a_crossfade_keeps_the_power_of_sounds_as_alike_as_it_is_told(
+    render: Render, correlation: float, dip_db: float
+) -> None:
+    old, new = np.random.default_rng(0).normal(0, 0.1, (2, RATE_HZ))
+    script = [[0, "show", "old"], [0, "play"], [0.2, "show", "new", {"fade": 0.6, "correlation": correlation}]]
+    sound, _ = render({"old": old, "new": new}, script, 1)
+    middle = sound[int(0.46 * RATE_HZ) : int(0.56 * RATE_HZ)]
+    assert 20 * np.log10(middle.std() / 0.1) == pytest.approx(dip_db, abs=0.3)
+
+
+def test_a_sound_fades_into_itself_unheard(render: Render) -> None:
+    wave = np.random.default_rng(0).normal(0, 0.1, RATE_HZ)
+    script = [[0, "show", "a"], [0, "play"], [0.2, "show", "b", {"fade": 0.6}]]
+    sound, _ = render({"a": wave, "b": wave}, script, 1)
+    steady = np.arange(int(LEAD + START), len(sound))
+    np.testing.assert_allclose(sound[steady], wave[steady - int(LEAD)], atol=1e-6)
+
+
 def test_without_its_loop_a_sound_ends_once(render: Render) -> None:
     wave = tone(110, 8000)
     script = [[0, "show", "a"], [0, "play"], [0.3, "loop", False], [0.4, None], [0.9, None]]

@@ -94,7 +94,7 @@ def player(page, property: str) -> Any:
 
 
 def message(page) -> str:
-    return page.locator(".message").inner_text()
+    return page.locator(".score .message").inner_text()
 
 
 def watch_pictures(page) -> None:
