@@ -1,12 +1,21 @@
-"""Addresses that a phone can open."""
+"""Links that make a clip again, their codes, and addresses that a phone can open."""
 
 from __future__ import annotations
 
+import io
 import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+from serving import PATIENCE_S, free_port, serving
+from visitor import SEED, finished, generate, message, number, player, quick, wav
 
-from diffusion.ui.links import check_public_url, lan_address, public_address
+from diffusion.studio import Request, Studio
+from diffusion.ui.links import check_public_url, filed, lan_address, linked, public_address, qr_svg, shared
 
 
 def test_a_declared_address_wins() -> None:
@@ -44,3 +53,101 @@ def test_an_address_that_no_phone_can_open_is_refused(url: str) -> None:
 
 def test_nonsense_has_no_address() -> None:
     assert public_address("file:///tmp/page.html", "0.0.0.0") is None
+
+
+def test_a_query_without_settings_is_no_link_and_what_others_add_to_one_is_no_setting() -> None:
+    assert linked("") is None
+    assert linked("__theme=dark&stage=1") is None
+    asked = Request("any", "any", 7, "ddim", 9, 2.5, 5.12, knobs={"eta": 0.25}, model="0123456789ab")
+    assert linked(f"{asked.to_query()}&utm_source=mail&fbclid=x&__sign=y") == asked
+    with pytest.raises(ValueError, match="nonsense"):
+        linked(f"{asked.to_query()}&nonsense=1")
+
+
+@pytest.mark.parametrize("settings", [None, 7, "any", [], ["style"]])
+def test_what_is_no_object_holds_no_settings(settings: object) -> None:
+    with pytest.raises(ValueError, match="settings"):
+        filed(settings)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://a.b/?x", "javascript:alert(1)", "https://a.b/?" + "x" * 1500])
+def test_only_a_web_address_of_decent_length_becomes_a_code(url: str) -> None:
+    with pytest.raises(ValueError, match="url"):
+        qr_svg(url)
+
+
+def test_a_code_is_for_the_address_that_others_can_open() -> None:
+    assert shared("http://127.0.0.1:7860/", "seed=1", "192.168.3.4", None)["url"] == "http://192.168.3.4:7860/?seed=1"
+    assert shared("http://localhost:1/", "seed=1", None, "https://a.b/c")["url"] == "https://a.b/c/?seed=1"
+    near = shared("http://localhost:1/", "seed=1", None, None)
+    assert near["near"]
+    assert near["url"] == "http://localhost:1/?seed=1"
+    with pytest.raises(ValueError, match="page and query"):
+        shared(None, "seed=1", None, None)
+
+
+def test_a_link_makes_its_clip_again_bit_for_bit_after_a_restart(browser, model: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with serving(model, tmp_path / "before.txt", port) as address, visiting(browser, address) as page:
+        quick(page, 3, SEED)
+        number(page, "guidance_scale", 3.3)
+        page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+        generate(page)
+        finished(page, SEED)
+        page.click(".link")
+        page.wait_for_function("window.copied")
+        link, file = page.evaluate("window.copied"), wav(page)
+    with serving(model, tmp_path / "after.txt", port), visiting(browser, link) as page:
+        assert wav(page) == file  # it was made on arrival: one press plays it
+        assert message(page).endswith("This is the clip of the link: press play.")
+        assert not player(page, "playing")
+        page.click(".play")
+        page.wait_for_selector(".play[aria-label=Pause]")
+        page.wait_for_function("document.querySelector('#keep input').checked")
+        generate(page)
+        finished(page, SEED)
+        assert wav(page) == file
+
+
+def test_a_link_to_a_model_that_is_not_here_says_so(visit, studio: Studio) -> None:
+    asked = Request("any", "any", SEED, steps=3, duration_s=2.56, model="0123456789ab")
+    page = visit("?" + asked.to_query())
+    page.wait_for_selector(".message.error")
+    assert "The link is for the model 0123456789ab, which is not here" in message(page)
+    assert studio.digest in message(page)
+    assert page.locator("#seed input").input_value() == str(SEED)
+
+
+@contextmanager
+def visiting(browser, address: str) -> Iterator[Any]:
+    """A page of a browser that has never been here, ready to be played."""
+    context = browser.new_context(reduced_motion="reduce")
+    context.set_default_timeout(1000 * PATIENCE_S)
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector("#generate:not([disabled])")
+    page.wait_for_selector(".play:not([disabled])")
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
+def test_a_camera_reads_the_link_off_the_screen(visit, studio: Studio, scheme: str, width: int) -> None:
+    zxing = pytest.importorskip("zxingcpp")
+    asked = Request("any", "any", SEED, "ddim", 3, 2.5, 2.56, knobs={"eta": 0.25}, model=studio.digest)
+    page = visit("?" + asked.to_query(), width=width, height=844, color_scheme=scheme)
+    page.click(".show-qr")
+    dialog = page.locator("dialog.qr")
+    dialog.wait_for(state="visible")
+    assert dialog.evaluate("each => each.matches(':modal')")
+    box = dialog.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width
+    (code,) = zxing.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
+    assert code.text == dialog.locator(".link-text").inner_text()
+    assert linked(code.text.partition("?")[2]) == linked(page.url.partition("?")[2])
+    assert code.text.partition("?")[0] == page.url.partition("?")[0]
+    assert "Only this machine can open this address" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="hidden")
+    assert page.evaluate("document.activeElement.className") == "show-qr"
