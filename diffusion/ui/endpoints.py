@@ -8,12 +8,16 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
+from diffusion.compare import Cell, Grid, compare, in_order, to_csv
 from diffusion.studio import Clip
+from diffusion.ui.compare import report
 from diffusion.ui.visits import Visits, file_name
+
+AXES = {"axis_x": "steps", "values_x": "5, 10, 20", "axis_y": "sampler", "values_y": "unipc, ddim, ddpm"}
 
 
 def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
-    """`/generate` and `/options`."""
+    """`/generate`, `/compare` and `/options`."""
     known = visits.studio.options()
     with gr.Group(visible=False):
         inputs: list[Any] = [
@@ -27,7 +31,11 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         audio = gr.Audio(label="clip", type="filepath")
         settings = gr.JSON(label="settings")
         listing = gr.JSON(label="options")
-        compose, describe = gr.Button(), gr.Button()
+        pair = [gr.Textbox(text, label=name) for name, text in AXES.items()]
+        distances = gr.Checkbox(True, label="distances")
+        page, table = gr.File(label="report"), gr.File(label="table")
+        numbers = gr.JSON(label="cells")
+        compose, describe, lay = gr.Button(), gr.Button(), gr.Button()
 
     def generate(
         style: str,
@@ -72,6 +80,66 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         path = save_bytes_to_cache(clip.to_wav(), file_name(clip.settings), cache_dir=audio.GRADIO_CACHE)
         return path, {**clip.settings, "seconds": round(clip.seconds, 2)}
 
+    def compare_settings(
+        axis_x: str,
+        values_x: str,
+        axis_y: str,
+        values_y: str,
+        style: str,
+        ensemble: str,
+        sampler: str,
+        steps: int,
+        guidance_scale: float,
+        seed: str,
+        duration_s: float,
+        knobs: dict[str, Any],
+        distances: bool,
+    ) -> tuple[str, str, list[dict[str, Any]]]:
+        """Compose a grid of up to 25 clips that differ in two settings. Returns an HTML report that plays them all, the
+        numbers as a CSV file, and the cells as JSON.
+
+        Each cell has its settings, evaluations, seconds and, in dB, its distance to the converged clip of its seed. A
+        setting that is on an axis does not matter as a base.
+
+        Args:
+            axis_x: What differs across the columns: sampler, steps, guidance_scale, seed, style or ensemble.
+            values_x: Its values, with commas between them, such as 5, 10, 20.
+            axis_y: What differs down the rows: another one of these.
+            values_y: Its values, with commas between them, such as unipc, ddim.
+            style: The kind of music of all clips, such as chorale, or any.
+            ensemble: Who plays them, such as organ, or any.
+            sampler: The method that walks from noise to music.
+            steps: How many steps it takes, 1 to 1000.
+            guidance_scale: How strictly to follow the style, 1 to 15; 1 is no guidance.
+            seed: A whole number or any word; -1 draws one for the whole grid.
+            duration_s: The length of each clip in seconds, 2.56 to 40.96 in steps that `/options` names.
+            knobs: The sampler's own settings by name; other samplers of the grid have theirs at the defaults.
+            distances: Whether to measure distances too: another 100 evaluations for each seed, label and guidance.
+        """
+        studio = visits.studio
+        try:
+            request = studio.request(
+                style=style,
+                ensemble=ensemble,
+                sampler=sampler,
+                steps=steps,
+                guidance_scale=guidance_scale,
+                seed=seed,
+                duration_s=duration_s,
+                knobs=knobs,
+            )
+            grid = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values
+            run = compare(studio, grid, cache=visits.clips, distances=distances)
+        except ValueError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        cells = in_order({each.place: each for each in run if isinstance(each, Cell)}.values())
+        files = {"html": report(studio, grid, cells), "csv": to_csv(cells)}
+        html, rows = (
+            save_bytes_to_cache(text.encode(), f"out-of-noise-comparison.{ending}", cache_dir=page.GRADIO_CACHE)
+            for ending, text in files.items()
+        )
+        return html, rows, [cell.to_dict() for cell in cells]
+
     def options() -> dict[str, Any]:
         """Every choice, range and default of the settings of `/generate`, with a sentence about each."""
         return known
@@ -81,6 +149,14 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         inputs=inputs,
         outputs=[audio, settings],
         api_name="generate",
+        concurrency_limit=concurrency_limit,
+        concurrency_id="model",
+    )
+    lay.click(
+        compare_settings,
+        inputs=[*pair, *inputs, distances],
+        outputs=[page, table, numbers],
+        api_name="compare",
         concurrency_limit=concurrency_limit,
         concurrency_id="model",
     )

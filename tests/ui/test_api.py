@@ -82,5 +82,5 @@ def test_a_bad_value_is_refused_in_words(client: Client, wrong: dict[str, Any], 
 
 def test_nothing_else_is_public(client: Client) -> None:
     endpoints = client.view_api(return_format="dict", print_info=False)
-    assert set(endpoints["named_endpoints"]) == {"/generate", "/options"}
+    assert set(endpoints["named_endpoints"]) == {"/generate", "/compare", "/options"}
     assert not endpoints["unnamed_endpoints"]
