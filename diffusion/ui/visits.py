@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import io
 import json
 import math
+import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -73,6 +75,7 @@ class Visits:
             run.supersede()
             if self._runs.get(session) is run:
                 del self._runs[session]
+            _return_memory()
 
     def _messages(self, request: Request, session: str, run: _Run) -> Iterator[dict[str, Any]]:
         name, film = uuid.uuid4().hex, Film(self.studio.mel, request)
@@ -177,6 +180,13 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         if isinstance(each, Exception):
             raise each
         yield each[0]
+
+
+def _return_memory() -> None:
+    """Give what was freed back to the system: glibc would keep it for each thread, and grow with the runs."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim:
+        trim(0)
 
 
 def clip_message(

@@ -6,7 +6,7 @@ const FRAME_MS = 50; // pictures come faster than anyone can look on a fast mach
 const TAKEOVER_S = 0.25; // the same noise with other words goes on where the clip before it is
 const ASK_MS = 700; // between two questions to the server about the run
 const ANSWER_MS = 5000; // a server that takes longer does not answer
-const [ABSENT, SILENT, PATIENCE] = [1, 4, 12]; // a run is given up after three questions without an answer, or twelve without a run
+const [ABSENT, SILENT, PATIENCE] = [1, 4, 12]; // it gives a run up that is nowhere twelve times, or is silent three times
 const [NAME_PX, ASIDE_PX] = [13, 8]; // the height of a note's name, and how far it may be from the note to make room
 
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
@@ -92,8 +92,12 @@ export class Score extends EventTarget {
   // The visitor has asked for a run, which may have to wait for those of others.
   wait() {
     this.asked = true;
+    this.#note = null;
     this.element.classList.add("waiting");
     this.say(t("Waiting for a turn."));
+    if (this.find(".panes").getBoundingClientRect().top < 0) { // as on a phone, whose button is below
+      this.find(".score").scrollIntoView({ behavior: this.calm.matches ? "auto" : "smooth" });
+    }
     this.#watch();
   }
 
