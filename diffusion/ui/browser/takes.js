@@ -5,6 +5,7 @@ import { t } from "./words.js";
 const KEPT = 24; // older takes make room
 const SIDES = ["A", "B"];
 const WAV_BYTES = 64 * 2 ** 20;
+const TYPED = "input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable], dialog, .stage";
 const SETTINGS_BYTES = 64 * 2 ** 10; // of JSON, alone or inside a WAV
 
 export function mount(host, score) {
@@ -15,7 +16,7 @@ export function mount(host, score) {
 }
 
 class Takes {
-  #takes = []; // clips {run, settings, score, audio, ...} without what others hang on theirs, newest first
+  #takes = []; // copies of clips {run, settings, score, audio, ...}, newest first
   #marks = { A: null, B: null }; // runs
   #side = null; // which of the two is on
   #turn = Promise.resolve(); // one exchange after the other, however fast they are asked for
@@ -33,7 +34,7 @@ class Takes {
     });
     document.addEventListener("keydown", (event) => {
       if (event.key.toLowerCase() !== "x" || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-      if (event.target.closest("input, textarea, select, [contenteditable], dialog") || !this.#paired) return;
+      if (event.target.closest(TYPED) || !this.#paired) return;
       this.hear(this.#side === "A" ? "B" : "A");
     });
     this.#draw();
@@ -79,8 +80,7 @@ class Takes {
 
   #keep(clip) {
     if (!clip.welcome && !this.#takes.some((take) => take.run === clip.run)) {
-      const { run, settings, seconds, film, score, audio, name, query, method, loudness_db } = clip;
-      this.#takes.unshift({ run, settings, seconds, film, score, audio, name, query, method, loudness_db });
+      this.#takes.unshift({ ...clip });
       for (const gone of this.#takes.splice(KEPT)) {
         for (const side of SIDES) if (this.#marks[side] === gone.run) this.#marks[side] = null;
       }
