@@ -1,0 +1,227 @@
+"""The rail: words as seeds, a lock, presets, an ensemble that changes while the music plays, and wrong values."""
+
+from __future__ import annotations
+
+import pytest
+from visitor import (
+    SEED,
+    choose,
+    finished,
+    generate,
+    message,
+    number,
+    player,
+    quick,
+    settings_of,
+    unfold,
+    wav,
+    write_seed,
+)
+
+from diffusion.samplers import SAMPLERS
+from diffusion.studio import Studio, seed_of
+
+IN_SIGHT = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed")
+
+
+def seed_field(page) -> str:
+    return page.locator("#seed input").input_value()
+
+
+def lock(page, on: bool = True) -> None:
+    page.locator("#keep input").set_checked(on)
+
+
+def changed(page, run: str):
+    """Wait for another clip than that of a run, and return the settings inside its WAV."""
+    page.wait_for_function("run => document.querySelector('.score').dataset.clip !== run", arg=run)
+    page.wait_for_selector("#generate:not([disabled])")
+    return settings_of(wav(page))
+
+
+def test_few_knobs_are_in_sight_and_each_says_in_a_sentence_what_it_does(visit) -> None:
+    page = visit()
+    for name in IN_SIGHT:
+        sentence = page.locator(f"#{name} .info-text")
+        assert sentence.is_visible(), name
+        assert sentence.inner_text().endswith("."), name
+    assert not page.locator("#duration_s").is_visible()
+    unfold(page, "advanced")
+    page.locator("#duration_s .info-text").wait_for()
+
+
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_every_folded_knob_has_its_sentence_too(studio: Studio, sampler: str) -> None:
+    for name, knob in studio.options()["knobs"][sampler].items():
+        assert knob["help"].endswith("."), name
+
+
+def test_a_name_is_a_seed(visit) -> None:
+    page = visit()
+    quick(page, 2)
+    write_seed(page, "Ada")
+    page.get_by_text(f"Ada = seed {seed_of('ada')}").wait_for()
+    generate(page)
+    finished(page, seed_of("ada"))
+    assert seed_field(page) == "Ada"  # the word stays, and its number beside it
+    assert page.locator("#meaning").inner_text() == f"Ada = seed {seed_of('ada')}"
+    write_seed(page, 7)
+    page.wait_for_function("document.querySelector('#meaning').textContent.trim() === ''")
+
+
+def test_markup_in_a_name_is_only_text(visit) -> None:
+    page = visit()
+    write_seed(page, "<i>Eve</i>")
+    page.get_by_text(f"<i>Eve</i> = seed {seed_of('<i>eve</i>')}").wait_for()
+    assert page.locator("#meaning i").count() == 0
+
+
+def test_an_unlocked_seed_is_heard_once_and_a_locked_one_again(visit) -> None:
+    page = visit()
+    quick(page, 2)
+    write_seed(page, "Ada")
+    lock(page)
+    for _ in range(2):
+        generate(page)
+        finished(page, seed_of("ada"))
+    lock(page, False)
+    generate(page)
+    settings = finished(page)
+    assert settings["seed"] != seed_of("ada")
+    assert seed_field(page) == str(settings["seed"])
+    write_seed(page, "")
+    lock(page)
+    generate(page)
+    drawn = finished(page)["seed"]
+    assert seed_field(page) == str(drawn)
+    generate(page)
+    finished(page, drawn)
+
+
+def test_the_dice_draws_another(visit) -> None:
+    page = visit()
+    before = seed_field(page)
+    page.click("#dice")
+    page.wait_for_function("before => document.querySelector('#seed input').value !== before", arg=before)
+    assert 0 <= int(seed_field(page)) < 2**32
+
+
+def test_presets_set_the_rail_and_show_which_one_it_agrees_with(visit, studio: Studio) -> None:
+    page = visit()
+    presets = studio.options()["presets"]
+    assert list(presets) == ["Instant", "Balanced", "Full", "2020"]
+    page.wait_for_selector("[data-preset=Balanced][aria-pressed=true]")
+    page.click("[data-preset=Instant]")
+    page.wait_for_function(
+        "n => document.querySelector('#steps input').value === n", arg=str(presets["Instant"]["steps"])
+    )
+    page.wait_for_selector("[data-preset=Instant][aria-pressed=true]")
+    number(page, "steps", 9)
+    page.wait_for_function("!document.querySelector('#presets [aria-pressed=true]')")
+    assert not page.locator(".race").is_visible()
+
+
+def test_the_ensemble_changes_while_the_music_plays_on(visit, studio: Studio) -> None:
+    page = visit()
+    quick(page, 2, SEED)
+    lock(page)
+    generate(page)
+    finished(page, SEED)
+    assert player(page, "playing")
+    run = page.locator(".score").get_attribute("data-clip")
+    page.evaluate(
+        """async () => {
+            const { player } = await import('/page/player.js');
+            window.jumps = [];
+            const show = player.show.bind(player);
+            player.show = (buffer, options) => { window.jumps.push(options.position); show(buffer, options); };
+        }"""
+    )
+    choose(page, "ensemble", studio.labels["ensemble"][1])
+    choose(page, "ensemble", studio.labels["ensemble"][2])  # of several choices in a row, the last counts
+    settings = changed(page, run)
+    assert (settings["seed"], settings["ensemble"]) == (SEED, studio.labels["ensemble"][2])
+    assert page.evaluate("window.jumps") == [None]  # one clip took over, where the other was
+    assert player(page, "playing")
+    run = page.locator(".score").get_attribute("data-clip")
+    choose(page, "style", studio.labels["style"][1])
+    settings = changed(page, run)
+    assert (settings["seed"], settings["style"]) == (SEED, studio.labels["style"][1])
+
+
+def test_the_newest_choice_ends_the_run_of_the_one_before(visit, studio: Studio) -> None:
+    page = visit()
+    quick(page, 2, SEED)
+    lock(page)
+    generate(page)
+    finished(page, SEED)
+    run = page.locator(".score").get_attribute("data-clip")
+    number(page, "steps", 1000)
+    choose(page, "ensemble", studio.labels["ensemble"][1])
+    page.wait_for_selector(".sampling .score")
+    page.wait_for_function("document.querySelector('[data-number=step]').textContent.endsWith('/ 1000')")
+    number(page, "steps", 2)
+    choose(page, "ensemble", studio.labels["ensemble"][2])
+    settings = changed(page, run)
+    assert (settings["steps"], settings["ensemble"]) == (2, studio.labels["ensemble"][2])
+
+
+def test_an_unlocked_choice_waits_for_generate(visit, studio: Studio) -> None:
+    page = visit()
+    quick(page, 2, SEED)
+    generate(page)
+    finished(page, SEED)
+    run = page.locator(".score").get_attribute("data-clip")
+    choose(page, "ensemble", studio.labels["ensemble"][1])
+    lock(page)
+    write_seed(page, 1)
+    choose(page, "ensemble", studio.labels["ensemble"][2])  # locked, but not the seed that is on
+    page.wait_for_timeout(1000)  # four times as long as a choice settles
+    assert page.locator(".waiting, .sampling").count() == 0
+    assert page.locator(".score").get_attribute("data-clip") == run
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("steps", "", "steps: got nothing, allowed 1 to 1000"),
+        ("steps", "0", "steps: got 0, allowed a whole number from 1 to 1000"),
+        ("steps", "2.5", "steps: got 2.5, allowed a whole number from 1 to 1000"),
+        ("seed", "2.5", "seed: got 2.5, allowed a whole number from 0 to 4294967295, or a word"),
+        ("seed", "4294967296", "seed: got 4294967296, allowed a whole number from 0 to 4294967295"),
+        ("seed", "-7", "seed: got -7, allowed a whole number from 0 to 4294967295"),
+    ],
+)
+def test_a_wrong_value_is_named_on_the_score(visit, name: str, value: str, words: str) -> None:
+    page = visit()
+    page.locator(f"#{name} input").fill(value)
+    page.click("#generate")
+    page.wait_for_selector(".score .message.error")
+    assert words in message(page)
+    page.wait_for_selector("#generate:not([disabled])")
+
+
+def test_a_slider_brings_a_number_back_into_its_range(visit) -> None:
+    page = visit()
+    quick(page, 1, SEED)
+    for value in ("99", ""):
+        number(page, "guidance_scale", value)
+        generate(page)
+        settings = finished(page)
+        assert 1 <= settings["guidance_scale"] <= 15
+        assert float(page.locator("#guidance_scale input[type=number]").input_value()) == settings["guidance_scale"]
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_rail_fits(visit, width: int) -> None:
+    page = visit(width=width, height=900, has_touch=width == 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    tops = [button.bounding_box()["y"] for button in page.locator("[data-preset]").all()]
+    assert len(tops) == 4
+    assert len(set(tops)) == 1  # one line
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('#deck button, #rail button, #rail label:has([type=radio])')]
+            .filter((each) => each.offsetParent && each.getBoundingClientRect().height < 36)
+            .map((each) => each.outerHTML)"""
+    )
+    assert small == []
