@@ -279,7 +279,7 @@ def _batches(studio: Studio, jobs: list[_Job]) -> list[list[_Job]]:
     """Jobs that can share a batch and cost the same, in even batches of up to BATCH_CLIPS, the quickest runs first."""
     groups: dict[str, list[_Job]] = {}
     for job in jobs:
-        shared = [str(getattr(job.request, name)) for name in (*SHARED, "model")]
+        shared = [str(getattr(job.request, name)) for name in SHARED]
         groups.setdefault(f"{shared} {studio.guided_label(job.request)}", []).append(job)
     batches = []
     for group in sorted(groups.values(), key=lambda group: evaluations_of(group[0].request)):
@@ -289,11 +289,11 @@ def _batches(studio: Studio, jobs: list[_Job]) -> list[list[_Job]]:
 
 
 def _requests(studio: Studio, grid: Grid) -> list[Request]:
-    """The request of every place, for this model; ValueError for one that does not fit it."""
+    """The complete request of every place; ValueError for one that does not fit it."""
     requests = [grid.request(place) for place in grid.places]
     for request in requests:
         studio.check(request)
-    return [replace(request, model=studio.digest) for request in requests]
+    return [studio.complete(request) for request in requests]
 
 
 def _parse(axis: str, value: Any) -> Any:

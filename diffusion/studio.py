@@ -353,8 +353,11 @@ class Studio:
         shared = [{name: getattr(each, name) for name in SHARED} for each in requests]
         if not shared or any(each != shared[0] for each in shared):
             raise ValueError(f"requests: got {shared}, need at least one, and one value of {', '.join(SHARED)}")
-        complete = [replace(each, model=self.digest, decoder=each.decoder or self.decoder) for each in requests]
-        return self._run(complete, stop or threading.Event())
+        return self._run([self.complete(each) for each in requests], stop or threading.Event())
+
+    def complete(self, request: Request) -> Request:
+        """The request with the model and the decoder that it leaves open."""
+        return replace(request, model=self.digest, decoder=request.decoder or self.decoder)
 
     def guided_label(self, request: Request) -> str | None:
         """The label that guidance exaggerates, or None where there is none to or the scale is 1: then it is free."""
