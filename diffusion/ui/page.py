@@ -385,7 +385,7 @@ def build(
             concurrency_limit=RUNS_AT_ONCE,
             concurrency_id="model",
             trigger_mode="multiple",
-        )
+        ).failure(None, js=REFUSED, api_visibility="private")
         stop.click(visits.stop, queue=False, show_progress="hidden", api_visibility="private")
         blocks.unload(visits.leave)
         blocks.unload(races.leave)

@@ -53,6 +53,12 @@ class Stage {
     document.addEventListener("fullscreenchange", () => {
       if (!document.fullscreenElement && this.#full) { this.#full = false; this.leave(); }
     });
+    new MutationObserver((changes) => {
+      const lane = changes.map(({ target }) => target).find((target) => target.matches(".lane.done:not(.sounding)") && !target.dataset.heard);
+      if (!this.#on || !lane) return;
+      lane.dataset.heard = "yes";
+      if (this.#black === null) lane.querySelector(".listen").click();
+    }).observe(score.element, { subtree: true, attributeFilter: ["class"] });
     for (const name of ["pointermove", "pointerdown"]) document.addEventListener(name, () => this.#help());
   }
 
@@ -107,7 +113,8 @@ class Stage {
     if (this.score.clip && player.context.state === "suspended") player.context.resume(); // a key is leave to sound
     if (this.#black !== null && !["black", "leave"].includes(action)) this.#light();
     const preset = this.#presets[Number(action) - 1];
-    if (preset) this.#want({}, preset);
+    if (preset && !this.#cut && this.#racer(preset)) this.#race(preset);
+    else if (preset) this.#want({}, preset);
     else if (action === "next") this.#want({});
     else if (action === "up") this.#want({ turn: -1 });
     else if (action === "down") this.#want({ turn: 1 });
@@ -134,9 +141,21 @@ class Stage {
     this.#watch();
   }
 
+  // The button of a preset that is no setting but a race, if it is one.
+  #racer(preset) { return document.querySelector(`#presets [data-preset="${CSS.escape(preset)}"]:not([aria-pressed])`); }
+
+  #race(preset) {
+    clearTimeout(this.#stall);
+    this.#ask = null;
+    this.#note("");
+    this.piece.textContent = t("A race from one noise");
+    this.line.textContent = t("Each is heard as soon as it is there.");
+    this.#racer(preset).click();
+  }
+
   #watch() {
     clearTimeout(this.#stall);
-    this.#stall = setTimeout(() => this.#standIn(t("The live run is late: made before.")), STALL_MS);
+    this.#stall = setTimeout(() => this.#standIn(t("The live run is late: made before.")), Number(this.root.dataset.stallMs));
   }
 
   #hear(event) {
@@ -165,6 +184,7 @@ class Stage {
     this.#ask = null;
     const clip = this.#kept.get(this.#preset) ?? this.#shipped ?? this.score.clip;
     this.score.drop();
+    this.score.find(".race:not([hidden]) .close")?.click();
     this.score.asked = false;
     if (!clip) { this.score.fail(reason); return; }
     await this.score.showClip(clip, { sound: this.#black === null, position: null, fade: STEP_IN_S });
@@ -182,6 +202,7 @@ class Stage {
   }
 
   async #back() {
+    this.score.find(".race:not([hidden]) .close")?.click();
     if (this.#at <= 0 || this.score.busy) { player.seek(0); await player.play(); return; }
     const clip = this.#takes[this.#at - 1];
     this.#note("");
@@ -285,6 +306,7 @@ class Stage {
     this.root = make("section", "", this.score.element.closest(".contain") ?? document.body);
     Object.assign(this.root, { id: "stage", hidden: true, tabIndex: -1 });
     this.root.setAttribute("aria-label", t("Stage"));
+    this.root.dataset.stallMs = STALL_MS;
     this.keys = make("div", "keys", this.root);
     this.keys.setAttribute("role", "group");
     this.keys.setAttribute("aria-label", t("Keys"));
