@@ -6,6 +6,7 @@ import { t } from "./words.js";
 const INTO_S = 0.25; // from the clip into the noise, and back when the visitor has had enough
 const NOISE_S = 0.5; // of noise alone, before it gives way
 const SCRUB_MS = 120; // a hand that rests for so long wants to hear the step
+const SLOWEST_S = 4;
 const THUMB_PX = 8;
 const ICON = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M3 12h.01M7.5 12h.01M12 10v4M16.5 7v10M21 3.5v17"/></svg>';
 
@@ -24,6 +25,7 @@ class Reveal {
   #own = null; // the buffer that was put on from here
   #unlooped = false;
   #timer = 0;
+  #pace = 0; // seconds that the server took for the last sound
   #run = null; // whose sounds these are
   #asked = new Map(); // step -> promise of {bytes, seconds}: FLAC, since decoded sound takes ten times as much
   #here = new Map(); // index of a frame -> FLAC that has come
@@ -67,8 +69,11 @@ class Reveal {
       this.#clear(stops[0], INTO_S);
       await this.#until(INTO_S + NOISE_S, late);
       for (let i = 1; i < stops.length && !late(); i += 1) {
-        const next = await this.#buffer(stops[i]), { seconds } = await this.#sound(stops[i - 1]);
+        const next = await this.#buffer(stops[i]), { seconds: planned } = await this.#sound(stops[i - 1]);
         if (late()) return;
+        // A server that is slower than the film gets slower crossfades: better than a halt at every step.
+        const ready = i + 1 >= stops.length || this.#whole(stops[i + 1]) || this.#here.has(stops[i + 1]);
+        const seconds = ready ? planned : Math.max(planned, Math.min(this.#pace, SLOWEST_S));
         this.#put(next, seconds, correlation(now, next));
         this.#clear(stops[i], seconds);
         await this.#until(seconds, late);
@@ -172,7 +177,9 @@ class Reveal {
   async #prefetch(stops, late) {
     for (const index of stops.slice(0, -1)) {
       if (late()) return;
+      const start = performance.now();
       try { await this.#sound(index); } catch { return; }
+      this.#pace = (performance.now() - start) / 1000;
     }
   }
 
