@@ -31,7 +31,7 @@ from diffusion.theory import Cond, Denoiser, Estimate, Schedule
 from diffusion.ui.page import build, launch
 
 ROOT = Path(__file__).resolve().parents[2]
-STARTS, PRESSES, ROUNDS, STEPS = 1, 6, 2, 50
+STARTS, PRESSES, ROUNDS, STEPS = 3, 10, 5, 50
 PRESS = """() => new Promise((done) => {
     const images = [...document.querySelectorAll('.pane img')];
     const seen = new MutationObserver(() => { seen.disconnect(); done(performance.now() - start); });
