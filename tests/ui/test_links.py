@@ -134,7 +134,7 @@ def visiting(browser, address: str) -> Iterator[Any]:
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
 def test_a_camera_reads_the_link_off_the_screen(visit, studio: Studio, scheme: str, width: int) -> None:
     zxing = pytest.importorskip("zxingcpp")
-    asked = Request("any", "any", SEED, "ddim", 3, 2.5, 2.56, knobs={"eta": 0.25}, model=studio.digest)
+    asked = Request("any", "any", SEED, "ddim", 3, 2.5, 2.56, studio.decoder, {"eta": 0.25}, studio.digest)
     page = visit("?" + asked.to_query(), width=width, height=844, color_scheme=scheme)
     page.click(".show-qr")
     dialog = page.locator("dialog.qr")

@@ -197,7 +197,7 @@ const short = (name) => (name.length > 60 ? `${name.slice(0, 40)}…${name.slice
 // Files: dropped anywhere on the page, or chosen.
 function openFiles(root, open) {
   const veil = make("div", "veil"), picker = root.querySelector("input[type=file]");
-  veil.append(make("p", "", t("Drop a clip to restore its settings")), make("p", "quiet", t("A WAV saved here, or its JSON. It stays on this device.")));
+  veil.append(make("p", "", t("Drop a clip to restore its settings")), make("p", "quiet", t("A WAV saved here, or its JSON: only its settings are read.")));
   veil.hidden = true;
   document.body.append(veil);
   const files = (event) => event.dataTransfer?.types.includes("Files");
