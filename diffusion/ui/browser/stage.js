@@ -47,9 +47,9 @@ class Stage {
     score.addEventListener("picture", () => this.#count());
     score.addEventListener("clip", () => this.#shown());
     window.addEventListener("keydown", (event) => this.#press(event), { capture: true });
-    window.addEventListener("offline", () => { this.#cut = true; if (this.#ask) this.#standIn(t("No connection: made before.")); });
+    window.addEventListener("offline", () => { this.#cut = true; if (this.#ask) this.#standIn(t("No connection: this clip was made before.")); });
     window.addEventListener("online", () => { this.#cut = false; });
-    document.addEventListener("refused", () => { if (this.#on && this.#ask) this.#standIn(t("The live run failed: made before.")); });
+    document.addEventListener("refused", () => { if (this.#on && this.#ask) this.#standIn(t("The live run failed: this clip was made before.")); });
     document.addEventListener("fullscreenchange", () => {
       if (!document.fullscreenElement && this.#full) { this.#full = false; this.leave(); }
     });
@@ -132,7 +132,7 @@ class Stage {
   // Asks for the clip on show in another way: a preset, a new seed, or the seed held and a turn to another ensemble.
   #want(wish, preset = this.#preset) {
     this.#preset = preset;
-    if (this.#cut) { this.#standIn(t("No connection: made before.")); return; }
+    if (this.#cut) { this.#standIn(t("No connection: this clip was made before.")); return; }
     this.#ask = Array.from(crypto.getRandomValues(new Uint32Array(2)), (word) => word.toString(16)).join("");
     this.#note("");
     this.host.trigger("stage", { ask: this.#ask, preset, settings: this.score.clip?.settings ?? null, ...wish });
@@ -155,7 +155,7 @@ class Stage {
 
   #watch() {
     clearTimeout(this.#stall);
-    this.#stall = setTimeout(() => this.#standIn(t("The live run is late: made before.")), Number(this.root.dataset.stallMs));
+    this.#stall = setTimeout(() => this.#standIn(t("The live run is late: this clip was made before.")), Number(this.root.dataset.stallMs));
   }
 
   #hear(event) {
@@ -163,7 +163,7 @@ class Stage {
     if (message.kind === "clip" && message.welcome) this.#shipped = message;
     if (message.kind === "error" && this.#ask && this.#on) {
       event.preventDefault();
-      this.#standIn(t("The live run failed: made before."));
+      this.#standIn(t("The live run failed: this clip was made before."));
     } else if (message.ask && message.ask !== this.#ask) {
       if (message.ask === this.#answered) return;
       event.preventDefault();
@@ -202,7 +202,11 @@ class Stage {
   }
 
   async #back() {
-    this.score.find(".race:not([hidden]) .close")?.click();
+    const race = this.score.find(".race:not([hidden])");
+    if (race) {
+      race.querySelector(".close").click();
+      this.#shown();
+    }
     if (this.#at <= 0 || this.score.busy) { player.seek(0); await player.play(); return; }
     const clip = this.#takes[this.#at - 1];
     this.#note("");
@@ -340,7 +344,7 @@ class Stage {
       ...this.#presets.map((title, index) => [`${index + 1}`, `${index + 1}`, title]),
       ["play", t("Space"), t("Play")], ["next", "→", t("New noise")], ["back", "←", t("Back")], ["up", "↑", t("Ensemble")],
       ["down", "↓", t("Ensemble")], ["reveal", "E", t("Emerge")], ["black", "B", t("Black")],
-      ["full", "F", t("Full")], ["leave", "Esc", t("Leave")],
+      ["full", "F", t("Screen")], ["leave", "Esc", t("Leave")],
     ];
     this.keys.replaceChildren(...rows.map(([action, key, text]) => {
       const button = make("button");
