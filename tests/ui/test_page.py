@@ -58,7 +58,16 @@ def test_every_control_is_obeyed_and_the_run_is_seen(visit, studio: Studio) -> N
     settings = finished(page, SEED)
     assert pictures(page, "belief") >= 8
     assert pictures(page, "noise") >= 8
-    asked = Request(style, ensemble, SEED, "ddim", 20, 3.5, 2.56, {"eta": 0.5}, studio.digest)
+    asked = studio.request(
+        style=style,
+        ensemble=ensemble,
+        seed=SEED,
+        sampler="ddim",
+        steps=20,
+        guidance_scale=3.5,
+        duration_s=2.56,
+        knobs={"eta": 0.5},
+    )
     assert Request.from_dict(settings) == asked
     assert page.locator("#seed input").input_value() == str(SEED)
     assert page.locator("[data-number=seed]").inner_text() == str(SEED)
@@ -206,7 +215,16 @@ def test_a_preset_sets_sampler_and_steps(visit, studio: Studio) -> None:
 
 def test_a_link_sets_the_page(visit, studio: Studio) -> None:
     style, ensemble = studio.labels["style"][1], studio.labels["ensemble"][1]
-    asked = Request(style, ensemble, SEED, "ddim", 3, 2.5, 2.56, {"eta": 0.25}, studio.digest)
+    asked = studio.request(
+        style=style,
+        ensemble=ensemble,
+        seed=SEED,
+        sampler="ddim",
+        steps=3,
+        guidance_scale=2.5,
+        duration_s=2.56,
+        knobs={"eta": 0.25},
+    )
     page = visit("?" + asked.to_query())
     page.wait_for_function("seed => document.querySelector('#seed input').value === seed", arg=str(SEED))
     generate(page)
