@@ -108,7 +108,13 @@ class Comparisons:
         if self._rate is None:
             self._rate = self._look_s(grid.base) / grid.base.duration_s
         seconds = [round(each * self._rate * grid.base.duration_s, 1) for each in evaluations]
-        return {"kind": "cost", "cells": len(grid.places), "evaluations": evaluations, "seconds": seconds}
+        return {
+            "kind": "cost",
+            "id": uuid.uuid4().hex,
+            "cells": len(grid.places),
+            "evaluations": evaluations,
+            "seconds": seconds,
+        }
 
     def cell(self, asked: Any) -> dict[str, str] | None:
         """The picture and the WAV file of the cell at {run, row, column}; None where it is not kept."""
@@ -197,16 +203,16 @@ def connect(
         try:
             yield from comparisons.perform(*asked(event, values), http.session_hash or "")
         except ValueError as error:
-            yield _error(str(error))
+            yield _error(str(error), "compare")
         except Exception:
-            yield _error("The model failed; its log says why. Try again.")
+            yield _error("The model failed; its log says why. Try again.", "compare")
             raise
 
     def on_cost(event: gr.EventData, *values: Any) -> dict[str, Any]:
         try:
             return comparisons.cost(*asked(event, values))
         except ValueError as error:
-            return _error(str(error))
+            return _error(str(error), "cost")
 
     def on_halt(http: gr.Request) -> None:
         comparisons.stop(http.session_hash or "")
@@ -221,7 +227,7 @@ def connect(
         trigger_mode="multiple",  # the newest ends the one before
         **quiet,
     )
-    view.cost(on_cost, inputs=inputs, outputs=view, queue=False, trigger_mode="always_last", **quiet)
+    view.cost(on_cost, inputs=inputs, outputs=view, queue=False, trigger_mode="multiple", **quiet)
     view.halt(on_halt, queue=False, **quiet)
     blocks.unload(on_halt)
 
@@ -311,6 +317,6 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _error(text: str) -> dict[str, Any]:
-    """A message that is never equal to the one before."""
-    return {"kind": "error", "text": text if text.endswith(".") else f"{text}.", "id": uuid.uuid4().hex}
+def _error(text: str, event: str) -> dict[str, Any]:
+    """What went wrong with an event, in a message that is never equal to the one before."""
+    return {"kind": "error", "of": event, "text": text if text.endswith(".") else f"{text}.", "id": uuid.uuid4().hex}

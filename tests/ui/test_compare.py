@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from visitor import number, player, quick
+from visitor import player, quick
 
 from diffusion.compare import Grid
 from diffusion.studio import Request, Studio
@@ -53,8 +53,7 @@ def filled(page, cells: int) -> None:
 
 def test_a_grid_fills_in_with_pictures_numbers_and_distances(visit) -> None:
     page = visit()
-    quick(page)
-    number(page, "seed", 17)
+    quick(page, 3, 17)
     enter(page, distances=True)
     page.wait_for_function("document.querySelector('.compare .cost').textContent.includes('4 cells, 10 evaluations')")
     compose(page)
@@ -171,7 +170,13 @@ def test_a_wrong_plan_is_explained(visit) -> None:
     page.wait_for_selector(".compare .message.error")
     assert "values_x: steps: got 0, allowed a whole number from 1 to 1000" in page.inner_text(".compare .message")
     page.locator(".compare [data-axis=x] .values input").fill("5, 6")
-    page.wait_for_selector(".compare .message:not(.error)")
+    page.wait_for_selector(".compare .message:not(.error)", state="attached")
+    page.locator(".compare [data-axis=y] select").focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("g")  # the key that composes
+    page.wait_for_selector(".compare.busy")
+    page.keyboard.press("s")
+    over(page, "cells are there")
 
 
 def test_the_report_plays_offline_from_disk(visit, browser, tmp_path: Path) -> None:
@@ -196,8 +201,8 @@ def test_the_report_plays_offline_from_disk(visit, browser, tmp_path: Path) -> N
         cell(report, 0, 0).click()
         report.wait_for_function("sound.playing && sound.position > 0.2")
         before = report.evaluate("[sound.buffer.getChannelData(0)[40000], sound.context.currentTime]")
-        report.keyboard.press("ArrowDown")
-        assert cell(report, 1, 0).get_attribute("aria-selected") == "true"
+        report.keyboard.press("ArrowRight")
+        assert cell(report, 0, 1).get_attribute("aria-selected") == "true"
         report.wait_for_function("time => sound.context.currentTime > time", arg=before[1])
         assert report.evaluate("sound.buffer.getChannelData(0)[40000]") != before[0]
         assert report.evaluate("sound.buffer.duration") == pytest.approx(2.56, abs=0.05)

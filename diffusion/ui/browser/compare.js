@@ -3,6 +3,7 @@ import { CompareGrid } from "./compare_grid.js";
 import { player } from "./player.js";
 import { t } from "./words.js";
 
+const TYPED = "input:not([type=checkbox], [type=radio], [type=range]), select, textarea, dialog";
 const WAIT_MS = 400; // after the last change of the plan, before its cost is asked for
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -30,7 +31,9 @@ class Room {
   #run = null;
   #busy = false;
   #before = null; // the sound of the other room
-  #asking = 0;
+  #timer = 0;
+  #asking = false; // the cost is being asked for: one question at a time, so that the last answer is the newest
+  #again = false;
 
   constructor(host) {
     this.#host = host;
@@ -40,6 +43,7 @@ class Room {
     this.find(".report").addEventListener("click", () => this.#save("report", "text/html", "out-of-noise-comparison.html"));
     this.find(".table").addEventListener("click", () => this.#save("table", "text/csv", "out-of-noise-comparison.csv"));
     this.find(".distances input").addEventListener("change", () => this.#ask());
+    document.addEventListener("keydown", (event) => this.#key(event), true);
     for (const event of ["input", "change"]) {
       document.addEventListener(event, ({ target }) => { if (this.open && target.closest("#rail")) this.#ask(); });
     }
@@ -78,9 +82,11 @@ class Room {
   receive(message) {
     if (!message) return;
     if (message.kind === "error") {
-      this.#rest();
+      if (message.of === "cost") this.#answered();
+      else this.#rest();
       this.say(message.text, true);
     } else if (message.kind === "cost") {
+      this.#answered();
       const [cells, distances] = message.seconds, [looks] = message.evaluations;
       const values = { cells: message.cells, looks, seconds: about(cells), distances: about(distances) };
       let text = t("{cells} cells, {looks} evaluations: {seconds}", values);
@@ -108,6 +114,7 @@ class Room {
     this.find(".report").disabled = this.find(".table").disabled = !done;
     if (message.over) {
       this.#rest();
+      this.#ask();
       const values = { done, cells: message.cells.length };
       this.say(message.over === "done" ? t("All {cells} cells are there: click one, then use the arrow keys.", values) : t("Stopped: {done} of {cells} cells are there.", values));
     } else if (message.reference) this.say(t("Measuring the distance to converged clips."));
@@ -127,6 +134,15 @@ class Room {
     else this.say(t("This grid is too long ago to be saved: compose it again."), true);
   }
 
+  // The keys that compose and stop do so here too.
+  #key(event) {
+    const control = { g: ".run", s: ".halt" }[event.key.toLowerCase()];
+    if (!control || !this.open || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPED)) return;
+    this.find(control).click();
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }
+
   #start() {
     this.#busy = true;
     this.find(".run").disabled = true;
@@ -137,17 +153,26 @@ class Room {
   }
 
   #rest() {
-    this.#busy = false;
+    this.#busy = this.#asking = false;
     this.find(".run").disabled = false;
     this.find(".halt").disabled = true;
     this.element.classList.remove("busy");
   }
 
   #ask() {
-    const ticket = ++this.#asking;
-    setTimeout(() => {
-      if (ticket === this.#asking && !this.#busy && this.#axes) this.#host.trigger("cost", this.#asked());
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (this.#busy || !this.#axes) return;
+      this.#again = this.#asking;
+      if (this.#asking) return;
+      this.#asking = true;
+      this.#host.trigger("cost", this.#asked());
     }, WAIT_MS);
+  }
+
+  #answered() {
+    this.#asking = false;
+    if (this.#again) this.#ask();
   }
 
   #asked() {
