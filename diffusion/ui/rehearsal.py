@@ -75,6 +75,8 @@ def _model(studio: Studio) -> Iterator[Finding]:
     studio.warm_up()
     seconds = time.perf_counter() - start
     yield Finding("Model", f"{studio.name} ({studio.digest}) on {studio.device}, warm after {seconds:.1f} s")
+    decoder = studio.options()["decoder"]
+    yield Finding("Decoder", f"{decoder['titles'][decoder['default']]}, of {', '.join(decoder['titles'].values())}")
 
 
 def _presets(studio: Studio, most_steps: int | None) -> Iterator[Finding]:
