@@ -7,7 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-ARGUMENTS = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s")
+from diffusion.ui.words import tr
+
+ARGUMENTS = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder")
 NUMBERS = ("steps", "guidance_scale", "duration_s")
 RACE = "2020"  # the preset that is raced against another, and no setting of the rail
 KEYS = '<button type="button" class="show-keys" aria-label="Keys"><kbd>?</kbd></button>'
@@ -42,8 +44,9 @@ def build_presets(options: dict[str, Any]) -> gr.HTML:
 
 def _preset(options: dict[str, Any], name: str) -> str:
     preset = options["presets"][name]
-    sampler, steps = options["sampler"]["titles"][preset["sampler"]], f"{preset['steps']} steps"
-    more = f"<i> of {escape(sampler)}: watch the race</i>" if name == RACE else f"<i> of {escape(sampler)}</i>"
+    sampler, steps = options["sampler"]["titles"][preset["sampler"]], f"{preset['steps']} <span>steps</span>"
+    watch = "<span>: watch the race</span>" if name == RACE else ""
+    more = f"<i> <span>of</span> {escape(sampler)}{watch}</i>"
     state = "" if name == RACE else ' aria-pressed="false"'
     return f'<button type="button" data-preset="{name}"{state}><b>{name}</b> <small>{steps}{more}</small></button>'
 
@@ -59,30 +62,36 @@ def build_controls(options: dict[str, Any]) -> tuple[dict[str, Any], gr.Checkbox
     that draws one, and the place for the number that a word stands for."""
     controls: dict[str, Any] = {}
     with gr.Column(elem_classes="choices", min_width=0):
-        controls["style"] = gr.Radio(label="Style", **_choices(options, "style"))
+        controls["style"] = gr.Radio(label=tr("Style"), **_choices(options, "style"))
     with gr.Column(elem_classes="choices", min_width=0):
-        controls["ensemble"] = gr.Radio(label="Ensemble", **_choices(options, "ensemble"))
+        controls["ensemble"] = gr.Radio(label=tr("Ensemble"), **_choices(options, "ensemble"))
     with gr.Column(min_width=0):
         sampler = _choices(options, "sampler")
-        sampler["info"] = options["sampler"]["summaries"][sampler["value"]]
-        controls["sampler"] = gr.Dropdown(label="Sampler", filterable=False, **sampler)
+        sampler["info"] = tr(options["sampler"]["summaries"][sampler["value"]])
+        controls["sampler"] = gr.Dropdown(label=tr("Sampler"), filterable=False, **sampler)
     with gr.Column(min_width=0):
         steps = options["steps"]
-        controls["steps"] = gr.Number(steps["default"], label="Steps", info=steps["help"], step=1, elem_id="steps")
+        controls["steps"] = gr.Number(
+            steps["default"], label=tr("Steps"), info=tr(steps["help"]), step=1, elem_id="steps"
+        )
     with gr.Column(min_width=0):
         controls["guidance_scale"] = _slider(options, "guidance_scale", "Guidance", 0.1)
     with gr.Column(elem_id="seed-group", min_width=0):
-        controls["seed"] = gr.Textbox(label="Seed", info=options["seed"]["help"], max_lines=1, elem_id="seed")
+        controls["seed"] = gr.Textbox(label=tr("Seed"), info=tr(options["seed"]["help"]), max_lines=1, elem_id="seed")
         with gr.Row(elem_id="seed-tools"):
-            dice = gr.Button("Draw another seed", size="sm", elem_id="dice")
-            keep = gr.Checkbox(False, label="Keep this seed for the next clip", elem_id="keep", container=False)
+            dice = gr.Button(tr("Draw another seed"), size="sm", elem_id="dice")
+            keep = gr.Checkbox(False, label=tr("Keep this seed for the next clip"), elem_id="keep", container=False)
         meaning = gr.HTML(elem_id="meaning", padding=False)
     return controls, keep, dice, meaning
 
 
-def build_length(options: dict[str, Any]) -> Any:
-    """The length of a clip, which is seldom changed."""
-    return _slider(options, "duration_s", "Length", options["duration_s"]["minimum"])
+def build_more(options: dict[str, Any]) -> dict[str, Any]:
+    """The components of the arguments that are seldom changed, by name."""
+    decoder = _choices(options, "decoder") | {"info": tr(options["decoder"]["help"])}
+    return {
+        "duration_s": _slider(options, "duration_s", "Length", options["duration_s"]["minimum"]),
+        "decoder": gr.Radio(label=tr("Sound"), **decoder),
+    }
 
 
 def build_knobs(options: dict[str, Any]) -> tuple[dict[tuple[str, str], Any], dict[str, gr.Group]]:
@@ -92,21 +101,23 @@ def build_knobs(options: dict[str, Any]) -> tuple[dict[tuple[str, str], Any], di
     for sampler, own in options["knobs"].items():
         with gr.Group(visible=sampler == options["sampler"]["default"], elem_classes="knobs") as groups[sampler]:
             if not own:
-                gr.Markdown(f"{options['sampler']['titles'][sampler]} has no knobs of its own.")
+                gr.Markdown(tr("This sampler has no knobs of its own."))
             for name, knob in own.items():
                 knobs[sampler, name] = _knob(sampler, name, knob)
     return knobs, groups
 
 
 def _choices(options: dict[str, Any], name: str) -> dict[str, Any]:
-    pairs = [(options[name]["titles"][value], value) for value in options[name]["choices"]]
-    return {"choices": pairs, "value": options[name]["default"], "info": options[name]["help"], "elem_id": name}
+    pairs = [(tr(options[name]["titles"][value]), value) for value in options[name]["choices"]]
+    return {"choices": pairs, "value": options[name]["default"], "info": tr(options[name]["help"]), "elem_id": name}
 
 
 def _slider(options: dict[str, Any], name: str, label: str, step: float) -> Any:
     allowed = options[name]
     bounds = allowed["minimum"], allowed["maximum"], allowed["default"]
-    return _checked_later(gr.Slider(*bounds, step=step, label=label, info=allowed["help"], elem_id=name, buttons=[]))
+    return _checked_later(
+        gr.Slider(*bounds, step=step, label=tr(label), info=tr(allowed["help"]), elem_id=name, buttons=[])
+    )
 
 
 def _checked_later(slider: Any) -> Any:
@@ -118,8 +129,8 @@ def _checked_later(slider: Any) -> Any:
 def _knob(sampler: str, name: str, knob: dict[str, Any]) -> Any:
     common = {
         "value": knob["default"],
-        "label": name.replace("_", " ").capitalize(),
-        "info": knob["help"],
+        "label": tr(name.replace("_", " ").capitalize()),
+        "info": tr(knob["help"]),
         "elem_id": f"{sampler}-{name}",
     }
     if knob["choices"]:

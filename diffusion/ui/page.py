@@ -26,7 +26,7 @@ from diffusion.ui.controls import (
     NUMBERS,
     build_controls,
     build_knobs,
-    build_length,
+    build_more,
     build_presets,
     preset_of,
 )
@@ -35,8 +35,9 @@ from diffusion.ui.film import notes
 from diffusion.ui.links import filed, linked, shared
 from diffusion.ui.phone import Handouts
 from diffusion.ui.race import Races, is_shared
-from diffusion.ui.stage import programme, staged
+from diffusion.ui.stage import staged
 from diffusion.ui.visits import Visits
+from diffusion.ui.words import TRANSLATIONS, tr
 
 BROWSER = Path(__file__).parent / "browser"
 # Messages that come before the modules have loaded wait for them. The browser may trigger what is named here.
@@ -148,23 +149,25 @@ def build(
             elem_id="score",
             apply_default_css=False,
             padding=False,
-            server_functions=[whereabouts, race_news, race_halt, qr, phone, belief, programme(options)],
+            server_functions=[whereabouts, race_news, race_halt, qr, phone, belief],
         )
         comparisons = Comparisons(studio, visits.clips)
         room = compare_room(comparisons)
         with gr.Row(elem_id="deck"):
             presets = build_presets(options)
             with gr.Row(elem_id="go"):
-                stop = gr.Button("Stop", interactive=False, elem_id="stop")
-                generate = gr.Button("Generate", variant="primary", interactive=False, elem_id="generate")
+                stop = gr.Button(tr("Stop"), interactive=False, elem_id="stop")
+                generate = gr.Button(tr("Generate"), variant="primary", interactive=False, elem_id="generate")
         with gr.Row(elem_id="rail"):
             controls, keep, dice, meaning = build_controls(options)
             with gr.Row(elem_id="folds"):
-                with gr.Accordion("Advanced", open=False, elem_id="advanced"):
-                    controls["duration_s"] = build_length(options)
+                with gr.Accordion(tr("Advanced"), open=False, elem_id="advanced"):
+                    controls |= build_more(options)
                     knobs, groups = build_knobs(options)
-                with gr.Accordion("Settings of this clip", open=False, elem_id="settings"):
-                    settings = gr.JSON(label="All that makes this clip again; the WAV carries it too", elem_id="recipe")
+                with gr.Accordion(tr("Settings of this clip"), open=False, elem_id="settings"):
+                    settings = gr.JSON(
+                        label=tr("All that makes this clip again; the WAV carries it too"), elem_id="recipe"
+                    )
         gr.HTML((BROWSER / "takes.html").read_text(), elem_id="takes", apply_default_css=False, padding=False)
         used = gr.State("")  # what the seed field held when a clip was last asked for
 
@@ -221,7 +224,9 @@ def build(
         def restored(request: Request) -> dict[Any, Any]:
             """Every control as the request has it, its seed locked; ValueError if it cannot be asked of this model."""
             studio.check(replace(request, model=""))
-            values = {controls[name]: getattr(request, name) for name in ARGUMENTS}
+            values = {controls[name]: getattr(request, name) for name in ARGUMENTS} | {
+                controls["decoder"]: request.decoder or studio.decoder
+            }
             own = {knobs[request.sampler, name]: value for name, value in request.knobs.items()}
             return values | own | {keep: True} | groups_for(request.sampler)
 
@@ -314,7 +319,7 @@ def build(
 
         def groups_for(sampler: str) -> dict[Any, Any]:
             return {
-                controls["sampler"]: gr.Dropdown(value=sampler, info=options["sampler"]["summaries"][sampler]),
+                controls["sampler"]: gr.Dropdown(value=sampler, info=tr(options["sampler"]["summaries"][sampler])),
                 **{group: gr.Group(visible=name == sampler) for name, group in groups.items()},
             }
 
@@ -364,7 +369,7 @@ def build(
             concurrency_limit=RUNS_AT_ONCE,
             concurrency_id="model",
             trigger_mode="multiple",  # the newest ends the others
-        )
+        ).failure(None, js=REFUSED, api_visibility="private")
         presets.race(
             on_race,
             inputs=[keep, used, *inputs, *knob_inputs],
@@ -446,6 +451,7 @@ def launch(blocks: gr.Blocks, handouts: Handouts | None = None, **arguments: Any
         footer_links=["api"],
         run_history=False,
         mcp_server=True,
+        i18n=TRANSLATIONS,
         max_file_size=FILE_BYTES,
         ssr_mode=False,
         **arguments,

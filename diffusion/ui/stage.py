@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from diffusion.studio import Request, Studio, draw_seed
-
-
-def programme(options: Mapping[str, Any]) -> Callable[[Any], dict[str, Any]]:
-    """What the stage asks for when it opens: the titles of the presets, in the order of their keys 1, 2, 3, ...
-
-    And those of the labels, for its headline.
-    """
-
-    def programme(_: Any) -> dict[str, Any]:
-        titles = {name: options[name]["titles"] for name in ("style", "ensemble")}
-        return {"presets": list(options["presets"]), "titles": titles}
-
-    return programme
 
 
 def staged(studio: Studio, wish: Mapping[str, Any]) -> Request:

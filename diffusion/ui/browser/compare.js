@@ -84,7 +84,7 @@ class Room {
     if (message.kind === "error") {
       if (message.of === "cost") this.#answered();
       else this.#rest();
-      this.say(message.text, true);
+      this.say(t(message.text), true);
     } else if (message.kind === "cost") {
       this.#answered();
       const [cells, distances] = message.seconds, [looks] = message.evaluations;
@@ -204,7 +204,7 @@ class Room {
         const chip = document.createElement("button");
         chip.type = "button";
         chip.dataset.value = value;
-        chip.textContent = about.titles[value];
+        chip.textContent = t(about.titles[value]);
         chip.setAttribute("aria-pressed", about.chosen.includes(value));
         chip.onclick = () => {
           chip.setAttribute("aria-pressed", chip.getAttribute("aria-pressed") !== "true");

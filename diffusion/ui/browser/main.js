@@ -7,8 +7,10 @@ import * as reveal from "./reveal.js";
 import { Score } from "./score.js";
 import * as stage from "./stage.js";
 import * as takes from "./takes.js";
+import { localise } from "./words.js";
 
 export function mount(host) {
+  localise(document.body);
   const score = new Score(host);
   for (const part of [reveal, takes, keys, stage, race, rail]) part.mount(host, score);
   return (message) => score.receive(message);

@@ -1,6 +1,6 @@
 // The score: pictures of a run as they come, and the face of the player for the clip that it ends in.
 import { player } from "./player.js";
-import { t } from "./words.js";
+import { named, t } from "./words.js";
 
 const FRAME_MS = 50; // pictures come faster than anyone can look on a fast machine: each stays for a moment
 const TAKEOVER_S = 0.25; // the same noise with other words goes on where the clip before it is
@@ -82,10 +82,10 @@ export class Score extends EventTarget {
       this.#roll();
     } else if (message.kind === "note") {
       this.#note = message;
-      if (message.wrong) this.fail(message.text);
-      else this.say(message.text);
+      if (message.wrong) this.fail(t(message.text));
+      else this.say(t(message.text));
     } else if (message.kind === "error") {
-      this.#giveUp(message.text);
+      this.#giveUp(t(message.text));
     }
   }
 
@@ -140,9 +140,11 @@ export class Score extends EventTarget {
   }
 
   title(clip) {
-    const words = ["style", "ensemble"].map((name) => clip.settings[name].replaceAll("_", " ")).filter((word) => word !== "any");
-    const text = words.join(" for ") || "anything";
-    return `${text[0].toUpperCase()}${text.slice(1)}, made of noise ${clip.settings.seed}.`;
+    const { style, ensemble, seed } = clip.settings, names = [style, ensemble].filter((value) => value !== "any").map(named);
+    if (names.length === 2) {
+      return t("{style} for {ensemble}, made of noise {seed}.", { style: names[0], ensemble: names[1].toLowerCase(), seed });
+    }
+    return t("{name}, made of noise {seed}.", { name: names[0] ?? t("Anything"), seed });
   }
 
   #showFilm(clip) {
@@ -220,8 +222,8 @@ export class Score extends EventTarget {
       ? this.title(clip)
       : t("Stopped after step {step} of {steps}: this is what the model believed.", { step, steps });
     const note = this.asked ? null : this.#note;
-    if (note?.wrong) this.fail(note.text);
-    else this.say(note ? `${text} ${note.text}` : text);
+    if (note?.wrong) this.fail(t(note.text));
+    else this.say(note ? `${text} ${t(note.text)}` : text);
     const same = ["seed", "duration_s"].every((name) => this.clip?.settings[name] === clip.settings[name]);
     const place = player.playing && same ? { position: null, fade: TAKEOVER_S } : {};
     await this.showClip(clip, { sound: this.asked || player.playing, ...place });

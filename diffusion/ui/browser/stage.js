@@ -1,7 +1,7 @@
 // Stage mode: the score alone, for a room to read from the last row, and a presenter's keys.
 import { player } from "./player.js";
 import * as reveal from "./reveal.js";
-import { t } from "./words.js";
+import { named, t } from "./words.js";
 
 const STALL_MS = 6000; // a run that says nothing for so long is replaced by a clip that was made before
 const STEP_IN_S = 1.2;
@@ -34,8 +34,7 @@ class Stage {
   #codes = new Map(); // clip's id -> {url, svg}, null where there is no address
   #black = null; // while black: whether to play on
   #cut = false; // the network went away after the page had come
-  #titles = {};
-  #presets = [];
+  #presets = [...document.querySelectorAll("#presets [data-preset]")].map((button) => button.dataset.preset);
   #quiet = 0;
 
   constructor(host, score) {
@@ -62,7 +61,7 @@ class Stage {
     for (const name of ["pointermove", "pointerdown"]) document.addEventListener(name, () => this.#help());
   }
 
-  async enter() {
+  enter() {
     if (this.#on) return;
     this.#on = true;
     this.#remember();
@@ -71,12 +70,6 @@ class Stage {
     this.root.focus();
     this.#help();
     if (this.score.clip) this.#shown();
-    try {
-      const { presets, titles } = await this.host.server.programme(null);
-      [this.#presets, this.#titles] = [presets, titles];
-    } catch { return; } // the keys work without their names
-    this.#legend();
-    if (this.score.clip && !this.#ask) this.#headline(this.score.clip.settings);
   }
 
   leave() {
@@ -230,8 +223,7 @@ class Stage {
   }
 
   #headline(settings) {
-    const words = ["style", "ensemble"].filter((name) => settings[name] !== "any")
-      .map((name) => this.#titles[name]?.[settings[name]] ?? settings[name].replaceAll("_", " "));
+    const words = [settings.style, settings.ensemble].filter((value) => value !== "any").map(named);
     this.piece.textContent = words.join(" · ") || t("Anything");
   }
 

@@ -1,6 +1,6 @@
 // The takes of this visit: every clip that was made, two of them against each other, and settings from a file.
 import { player } from "./player.js";
-import { t } from "./words.js";
+import { named, t } from "./words.js";
 
 const KEPT = 24; // older takes make room
 const SIDES = ["A", "B"];
@@ -180,9 +180,8 @@ class Takes {
 }
 
 function nameOf({ settings }) {
-  const words = [settings.style, settings.ensemble].filter((word) => word !== "any").map((word) => word.replaceAll("_", " "));
-  const name = words.join(" · ") || t("anything");
-  return name[0].toUpperCase() + name.slice(1);
+  const [style, ensemble] = [settings.style, settings.ensemble].map((value) => (value === "any" ? "" : named(value)));
+  return style && ensemble ? `${style} · ${ensemble.toLowerCase()}` : style || ensemble || t("Anything");
 }
 
 function make(tag, className = "", text = "") {

@@ -1,0 +1,109 @@
+"""The page in English and in French: nothing is left untranslated, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from visitor import finished, generate, message, quick
+
+from diffusion.studio import Studio
+from diffusion.ui.page import BROWSER
+from diffusion.ui.words import FRENCH
+
+NAMES = {"Out of Noise", "UniPC", "DDIM", "DDPM", "Heun", "Euler", "Griffin-Lim", "JSON", "QR", "CSV", "log-SNR"}
+REPORTS = {"compare_report.html", "phone.html"}  # files that leave the page; they speak English
+
+
+class Words(HTMLParser):
+    """What a piece of HTML says: texts and what screen readers read."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.said: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.said |= {value for name, value in attributes if value and name in ("aria-label", "title", "placeholder")}
+
+    def handle_data(self, text: str) -> None:
+        if re.search("[A-Za-z]{2}", text) and "@" not in text:
+            self.said.add(" ".join(text.split()))
+
+
+def placeholders(sentence: str) -> list[str]:
+    return sorted(re.findall(r"\{\w+\}", sentence))
+
+
+@pytest.mark.parametrize("module", sorted(BROWSER.glob("*.js")), ids=lambda path: path.name)
+def test_every_sentence_of_a_module_has_its_french(module: Path) -> None:
+    literals = re.findall(r"""\bt\(\s*("(?:[^"\\]|\\.)*")""", module.read_text())
+    assert {json.loads(each) for each in literals} - FRENCH.keys() == set()
+
+
+@pytest.mark.parametrize("page", sorted(BROWSER.glob("*.html")), ids=lambda path: path.name)
+def test_every_sentence_of_the_markup_has_its_french(page: Path) -> None:
+    if page.name not in REPORTS:
+        assert Words(page.read_text()).said - FRENCH.keys() - NAMES == set()
+
+
+def test_every_setting_is_explained_in_french(studio: Studio) -> None:
+    options = studio.options()
+    said: set[str] = set()
+    for name in ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder"):
+        said.add(options[name]["help"])
+        said |= set(options[name].get("summaries", {}).values()) | set(options[name].get("titles", {}).values())
+    for knobs in options["knobs"].values():
+        for name, knob in knobs.items():
+            said |= {knob["help"], name.replace("_", " ").capitalize()}
+    missing = said - FRENCH.keys()
+    assert {each for each in missing if each not in NAMES and not each.startswith("DPM-Solver")} == set()
+
+
+def test_french_sentences_keep_their_values() -> None:
+    for english, french in FRENCH.items():
+        assert placeholders(english) == placeholders(french), english
+        assert french.strip(), english
+
+
+def english_left(page) -> list[str]:
+    """Keys on show whose French differs."""
+    keys = [english for english, french in FRENCH.items() if english != french]
+    return page.evaluate(
+        """(keys) => {
+            const english = new Set(keys), found = [];
+            const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+            while (walker.nextNode()) {
+                const text = walker.currentNode.data.trim();
+                if (english.has(text) && walker.currentNode.parentElement.checkVisibility()) found.push(text);
+            }
+            for (const each of document.querySelectorAll('[aria-label]')) {
+                if (english.has(each.getAttribute('aria-label'))) found.push(each.getAttribute('aria-label'));
+            }
+            return found;
+        }""",
+        keys,
+    )
+
+
+def test_a_french_visitor_reads_french(visit) -> None:
+    page = visit(locale="fr-FR")
+    assert page.locator("#generate").inner_text().startswith("Composer")
+    assert page.evaluate("document.documentElement.lang") == "fr"
+    quick(page)
+    generate(page)
+    finished(page)
+    assert "bruit" in message(page)
+    page.click("#advanced button")
+    page.click("#rooms button >> nth=1") if page.locator("#rooms button").count() else None
+    french = {french for english, french in FRENCH.items() if english == french}
+    assert [text for text in english_left(page) if text not in french] == []
+
+
+def test_others_read_english(visit) -> None:
+    page = visit(locale="de-DE")
+    assert page.locator("#generate").inner_text().startswith("Generate")
+    assert "made of noise" in message(page)
