@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from diffusion.audio.griffin_lim import match_bands, spread_bands
-from diffusion.audio.mel import MelParameters
+from diffusion.audio.mel import MelParameters, mel_filters
 
 CORRECTION_LIMIT = 5.0  # how far the network may move the log amplitude of a bin: no features make it explode
 UPDATES = 3  # multiplicative ones, towards the mel amplitudes
 MOMENTUM = 0.99  # of the refinements
+REACHABLE = 0.8  # mean error of log mel amplitudes before refinement: 0.2 to 0.3 for music, 1.6 to 4 for noise
 HANN_RATIO = 0.25645  # of a Hann window's length squared: the Gaussian window that is most like it
 QUIET = 1e-7  # amplitude of an STFT bin, far below the floor of the features
 SEED = 0  # of the phases where none can be predicted
@@ -63,7 +64,8 @@ class Block(nn.Module):
 class Vocoder(nn.Module):
     """A decoder that has learned how music sounds: ConvNeXt blocks at frame rate, a phase recursion, an inverse STFT.
 
-    Deterministic. `refinements` iterations of fast Griffin-Lim end it. Matrices are multiplied in `precision`.
+    Deterministic. It ends with `refinements` iterations akin to fast Griffin-Lim (Perraudin et al. 2013). Matrices of
+    the network are multiplied in `precision`.
     """
 
     window: Tensor
@@ -100,8 +102,8 @@ class Vocoder(nn.Module):
             )
         generator = torch.Generator().manual_seed(SEED)
         turns = torch.rand(1, mel_magnitude.shape[2], self.bins, generator=generator).to(mel_magnitude.device)
-        spectrum = self.estimate(mel_magnitude.to(self.window.dtype))
-        return self.synthesise(spectrum, turns).to(mel_magnitude)
+        magnitudes = mel_magnitude.to(self.window.dtype)
+        return self.synthesise(self.estimate(magnitudes), magnitudes, turns).to(mel_magnitude)
 
     def estimate(self, mel_magnitude: Tensor) -> Spectrum:
         """The spectrum behind mel amplitudes (B, bands, F).
@@ -123,16 +125,30 @@ class Vocoder(nn.Module):
             turn, lean = gaussian_derivatives(log_magnitude, mel)
             return Spectrum(log_magnitude, turn * _within_circle(*residuals[:2]), lean * _within_circle(*residuals[2:]))
 
-    def synthesise(self, spectrum: Spectrum, turns: Tensor) -> Tensor:
-        """Waves (B, F * hop_size); a phase that cannot be predicted follows from `turns` (1 or B, F, bins), 0 to 1."""
+    def synthesise(self, spectrum: Spectrum, mel_magnitude: Tensor, turns: Tensor) -> Tensor:
+        """Waves (B, F * hop_size) of a spectrum; phases that cannot be known follow from `turns` (1 or B, F, bins).
+
+        `turns` are from 0 to 1. Each refinement keeps the phases that the wave has, run ahead by momentum, and moves
+        its amplitudes only as far as the mel amplitudes (B, bands, F) ask: of the amplitudes behind them many sets are
+        as good, and one that belongs to a wave is near. This comes closer than to insist on the network's. Noise as
+        features is like no wave; to run after it would put a pulse into every frame, so it is let be.
+        """
         magnitude = spectrum.log_magnitude.exp()
         wave = self.inverse(magnitude * add_up(magnitude, spectrum.turn, spectrum.lean, turns, self.mel))
-        previous = None
+        filters = torch.tensor(mel_filters(self.mel)).to(wave)
+        target = mel_magnitude.clamp(min=self.mel.floor)
+        zeal = previous = None
         for _ in range(self.refinements):
             consistent = self.stft(wave)
+            amplitude = consistent.abs().transpose(1, 2)
+            reached = (filters @ amplitude).clamp(min=torch.finfo(filters.dtype).tiny)
+            error = (target / reached).log()
+            if zeal is None:
+                zeal = 1 / (1 + (error.abs().mean((1, 2), keepdim=True) / REACHABLE) ** 4)
+            matched = match_bands(amplitude, reached * (zeal * error).exp(), self.mel, 1).transpose(1, 2)
             ahead = consistent if previous is None else torch.lerp(previous, consistent, 1 + MOMENTUM)
             previous = consistent
-            wave = self.inverse(magnitude * torch.sgn(ahead))
+            wave = self.inverse(matched * torch.sgn(ahead))
         return wave
 
     def stft(self, wave: Tensor) -> Tensor:

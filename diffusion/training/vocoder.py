@@ -204,7 +204,7 @@ def errors(vocoder: Vocoder, codec: LogMelCodec, wave: Tensor, turns: Tensor) ->
     log_error = (believed.log_magnitude.clamp(min=math.log(QUIET)) - magnitude.clamp(min=QUIET).log()).abs()
     relative_error = ((believed.log_magnitude.exp() - magnitude).abs() / level).clamp(max=10)
     phase = (believed.turn - turn).abs().square() * turn_weight + (believed.lean - lean).abs().square() * lean_weight
-    decoded = vocoder.synthesise(believed, turns)
+    decoded = vocoder.synthesise(believed, magnitudes, turns)
     distances = [
         (log_mel(decoded, mel.sample_rate_hz, *scale) - log_mel(wave, mel.sample_rate_hz, *scale)).abs().mean()
         for scale in SCALES

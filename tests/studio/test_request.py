@@ -35,6 +35,7 @@ def requests(draw: st.DrawFn) -> Request:
         steps=draw(st.integers(*RANGES["steps"])),
         guidance_scale=draw(st.floats(*RANGES["guidance_scale"])),
         duration_s=draw(st.floats(*RANGES["duration_s"])),
+        decoder=draw(st.sampled_from(["", "vocoder", "griffin-lim"])),
         knobs=knobs,
         model=draw(st.sampled_from(["", "0123456789ab", "123456789012", "1e10"])),
     )
@@ -62,6 +63,7 @@ def test_json_and_links_give_the_same_request_back(request: Request) -> None:
         ({"duration_s": 41.0}, ["duration_s", "41.0", "2.56 to 40.96"]),
         ({"sampler": "magic"}, ["sampler", "'magic'", "ddim", "dpmpp-2m"]),
         ({"sampler": ["ddim"]}, ["sampler", "ddim"]),
+        ({"decoder": "radio"}, ["decoder", "'radio'", "vocoder, griffin-lim"]),
         ({"sampler": "ddim", "knobs": {"eta": 2}}, ["eta", "2", "0 to 1"]),
         ({"sampler": "ddim", "knobs": {"eta": "high"}}, ["eta", "'high'", "0 to 1"]),
         ({"sampler": "ddpm", "knobs": {"variance": "large"}}, ["variance", "'large'", "beta-tilde"]),
@@ -119,7 +121,7 @@ def test_what_is_missing_takes_its_default_and_a_seed_is_drawn(studio: Studio) -
 
 def test_options_describe_every_argument_in_json(studio: Studio) -> None:
     options = json.loads(json.dumps(studio.options()))
-    for name in ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s"):
+    for name in ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder"):
         assert options[name]["help"].endswith(".")
     assert options["style"]["choices"] == ["any", "chorale", "fiddle"]
     assert (options["steps"]["minimum"], options["steps"]["maximum"]) == (1, 1000)
