@@ -34,7 +34,7 @@ def test_a_clip_comes_with_its_settings(client: Client, studio: Studio) -> None:
     assert settings["seconds"] > 0
     del settings["seconds"]
     assert read_settings(path) == settings
-    request = Request(style, ensemble, 77, "ddim", 3, 2.0, 2.56, {"eta": 1.0}, studio.digest)
+    request = Request(style, ensemble, 77, "ddim", 3, 2.0, 2.56, studio.decoder, {"eta": 1.0}, studio.digest)
     assert Request.from_dict(settings) == request
     *_, clip = studio.generate(request)
     assert isinstance(clip, Clip)
