@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 from gradio.processing_utils import save_bytes_to_cache
 
-from diffusion.compare import Cell, Grid, compare, in_order, to_csv
+from diffusion.compare import Cell, Grid, in_order, to_csv
+from diffusion.compare import compare as compose_grid
 from diffusion.studio import Clip
 from diffusion.ui.compare import report
 from diffusion.ui.visits import Visits, file_name
@@ -28,6 +29,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         inputs.append(gr.Number(known["duration_s"]["default"], label="duration_s"))
         inputs.append(gr.JSON({}, label="knobs"))
         inputs[-1].api_info = lambda: {"type": "object"}  # MCP's validation refuses the schema of gr.JSON
+        inputs.append(gr.Textbox(known["decoder"]["default"], label="decoder"))
         audio = gr.Audio(label="clip", type="filepath")
         settings = gr.JSON(label="settings")
         listing = gr.JSON(label="options")
@@ -46,6 +48,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         seed: str,
         duration_s: float,
         knobs: dict[str, Any],
+        decoder: str,
         http: gr.Request,
     ) -> tuple[str, dict[str, Any]]:
         """Compose a clip of music with a diffusion model. Returns the WAV file and, as JSON, all settings of the clip.
@@ -61,6 +64,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             seed: A whole number or any word; -1 draws one. The settings that come back hold the one that was used.
             duration_s: The length in seconds, 2.56 to 40.96 in steps that `/options` names.
             knobs: The sampler's own settings by name, such as {"eta": 0.5} for ddim; what is missing takes its default.
+            decoder: What turns the picture into sound, vocoder or griffin-lim.
         """
         try:
             request = visits.studio.request(
@@ -71,6 +75,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
                 guidance_scale=guidance_scale,
                 seed=seed,
                 duration_s=duration_s,
+                decoder=decoder,
                 knobs=knobs,
             )
             clip = deque(visits.studio.generate(request), maxlen=1)[0]
@@ -80,7 +85,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         path = save_bytes_to_cache(clip.to_wav(), file_name(clip.settings), cache_dir=audio.GRADIO_CACHE)
         return path, {**clip.settings, "seconds": round(clip.seconds, 2)}
 
-    def compare_settings(
+    def compare(
         axis_x: str,
         values_x: str,
         axis_y: str,
@@ -93,6 +98,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         seed: str,
         duration_s: float,
         knobs: dict[str, Any],
+        decoder: str,
         distances: bool,
     ) -> tuple[str, str, list[dict[str, Any]]]:
         """Compose a grid of up to 25 clips that differ in two settings. Returns an HTML report that plays them all, the
@@ -114,6 +120,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             seed: A whole number or any word; -1 draws one for the whole grid.
             duration_s: The length of each clip in seconds, 2.56 to 40.96 in steps that `/options` names.
             knobs: The sampler's own settings by name; other samplers of the grid have theirs at the defaults.
+            decoder: What turns the picture into sound, vocoder or griffin-lim.
             distances: Whether to measure distances too: another 100 evaluations for each seed, label and guidance.
         """
         studio = visits.studio
@@ -126,10 +133,11 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
                 guidance_scale=guidance_scale,
                 seed=seed,
                 duration_s=duration_s,
+                decoder=decoder,
                 knobs=knobs,
             )
             grid = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values
-            run = compare(studio, grid, cache=visits.clips, distances=distances)
+            run = compose_grid(studio, grid, cache=visits.clips, distances=distances)
         except ValueError as error:
             raise gr.Error(str(error), print_exception=False) from error
         cells = in_order({each.place: each for each in run if isinstance(each, Cell)}.values())
@@ -153,7 +161,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         concurrency_id="model",
     )
     lay.click(
-        compare_settings,
+        compare,
         inputs=[*pair, *inputs, distances],
         outputs=[page, table, numbers],
         api_name="compare",

@@ -36,6 +36,7 @@ class Reel:
     beliefs: dict[int, np.ndarray]
     seconds: dict[int, float]
     gain: float
+    decoder: str
 
     @classmethod
     def of(cls, film: Film, clip: Clip, studio: Studio) -> Reel:
@@ -48,7 +49,12 @@ class Reel:
         # root gives the noise about a quarter, and neither races through the outlines nor dwells on what is settled.
         roots = np.sqrt(changes)
         seconds = (REVEAL_S * roots / max(roots.sum(), 1e-9)).clip(0.1, LONGEST_S).tolist()
-        return cls(dict(zip(steps, film.beliefs, strict=True)), dict(zip(steps, seconds, strict=True)), clip.gain)
+        return cls(
+            dict(zip(steps, film.beliefs, strict=True)),
+            dict(zip(steps, seconds, strict=True)),
+            clip.gain,
+            clip.settings["decoder"],
+        )
 
     @property
     def size_bytes(self) -> int:
@@ -59,10 +65,11 @@ class Reel:
 
         All are as long as the clip, sample for sample, which lossy formats do not promise; half the size of a WAV.
         """
+        belief = self.beliefs[step].astype(np.float32)
         if step:
-            wave = studio.sound(self.beliefs[step].astype(np.float32), self.gain)
+            wave = studio.sound(belief, self.gain, self.decoder)
         else:
-            wave = studio.sound(self.beliefs[step].astype(np.float32)) * 10 ** (HISS_DB / 20)
+            wave = studio.sound(belief, decoder=self.decoder) * 10 ** (HISS_DB / 20)
         return {
             "audio": base64.b64encode(_flac(wave, studio.mel.sample_rate_hz)).decode(),
             "seconds": round(self.seconds[step], 3),

@@ -53,7 +53,7 @@ def test_a_film_of_a_stopped_run_ends_where_it_stopped(studio: Studio, stopped_a
 
 
 def reel(size_bytes: int = 200) -> Reel:
-    return Reel({0: np.zeros(size_bytes // 2, np.float16)}, {0: 1.0}, 1.0)
+    return Reel({0: np.zeros(size_bytes // 2, np.float16)}, {0: 1.0}, 1.0, "")
 
 
 def test_a_film_expires_when_nobody_has_used_it() -> None:
