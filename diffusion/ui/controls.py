@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from typing import Any
 
 import gradio as gr
 
+from diffusion.studio import Request, Studio, seed_of
 from diffusion.ui.words import tr
 
 ARGUMENTS = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder")
@@ -57,41 +59,99 @@ def preset_of(options: dict[str, Any], sampler: str, steps: float | None) -> str
     return next((name for name, preset in options["presets"].items() if preset == asked and name != RACE), None)
 
 
-def build_controls(options: dict[str, Any]) -> tuple[dict[str, Any], gr.Checkbox, gr.Button, gr.HTML]:
-    """What is always in sight: a component for each argument but the length, by name; the lock of the seed, the button
-    that draws one, and the place for the number that a word stands for."""
-    controls: dict[str, Any] = {}
-    with gr.Column(elem_classes="choices", min_width=0):
-        controls["style"] = gr.Radio(label=tr("Style"), **_choices(options, "style"))
-    with gr.Column(elem_classes="choices", min_width=0):
-        controls["ensemble"] = gr.Radio(label=tr("Ensemble"), **_choices(options, "ensemble"))
-    with gr.Column(min_width=0):
-        sampler = _choices(options, "sampler")
-        sampler["info"] = tr(options["sampler"]["summaries"][sampler["value"]])
-        controls["sampler"] = gr.Dropdown(label=tr("Sampler"), filterable=False, **sampler)
-    with gr.Column(min_width=0):
-        steps = options["steps"]
-        controls["steps"] = gr.Number(
-            steps["default"], label=tr("Steps"), info=tr(steps["help"]), step=1, elem_id="steps"
-        )
-    with gr.Column(min_width=0):
-        controls["guidance_scale"] = _slider(options, "guidance_scale", "Guidance", 0.1)
-    with gr.Column(elem_id="seed-group", min_width=0):
-        controls["seed"] = gr.Textbox(label=tr("Seed"), info=tr(options["seed"]["help"]), max_lines=1, elem_id="seed")
-        with gr.Row(elem_id="seed-tools"):
-            dice = gr.Button(tr("Draw another seed"), size="sm", elem_id="dice")
-            keep = gr.Checkbox(False, label=tr("Keep this seed for the next clip"), elem_id="keep", container=False)
-        meaning = gr.HTML(elem_id="meaning", padding=False)
-    return controls, keep, dice, meaning
+class Rail:
+    """The rail on the page: its components, and the requests that they stand for.
 
+    Built where it is made, inside `gr.Blocks`. `controls` has a component for each of ARGUMENTS, `knobs` one for each
+    (sampler, knob), `settings` shows the JSON of the clip on show.
+    """
 
-def build_more(options: dict[str, Any]) -> dict[str, Any]:
-    """The components of the arguments that are seldom changed, by name."""
-    decoder = _choices(options, "decoder") | {"info": tr(options["decoder"]["help"])}
-    return {
-        "duration_s": _slider(options, "duration_s", "Length", options["duration_s"]["minimum"]),
-        "decoder": gr.Radio(label=tr("Sound"), **decoder),
-    }
+    def __init__(self, studio: Studio) -> None:
+        self.studio, self.options = studio, studio.options()
+        self.controls: dict[str, Any] = {}
+        with gr.Row(elem_id="rail"):
+            self._build_first()
+            with gr.Row(elem_id="folds"):
+                with gr.Accordion(tr("Advanced"), open=False, elem_id="advanced"):
+                    self._build_more()
+                    self.knobs, self.groups = build_knobs(self.options)
+                with gr.Accordion(tr("Settings of this clip"), open=False, elem_id="settings"):
+                    everything = tr("All that makes this clip again; the WAV carries it too")
+                    self.settings = gr.JSON(label=everything, elem_id="recipe")
+        self.used = gr.State("")  # what the seed field held when a clip was last asked for
+        self.inputs = [*(self.controls[name] for name in ARGUMENTS), *self.knobs.values()]
+        self.outputs = [self.keep, *self.inputs, *self.groups.values()]
+
+    def _build_first(self) -> None:
+        """What is always in sight."""
+        options, controls = self.options, self.controls
+        with gr.Column(elem_classes="choices", min_width=0):
+            controls["style"] = gr.Radio(label=tr("Style"), **_choices(options, "style"))
+        with gr.Column(elem_classes="choices", min_width=0):
+            controls["ensemble"] = gr.Radio(label=tr("Ensemble"), **_choices(options, "ensemble"))
+        with gr.Column(min_width=0):
+            sampler = _choices(options, "sampler")
+            sampler["info"] = tr(options["sampler"]["summaries"][sampler["value"]])
+            controls["sampler"] = gr.Dropdown(label=tr("Sampler"), filterable=False, **sampler)
+        with gr.Column(min_width=0):
+            default, words = options["steps"]["default"], {"label": tr("Steps"), "info": tr(options["steps"]["help"])}
+            controls["steps"] = gr.Number(default, step=1, elem_id="steps", **words)
+        with gr.Column(min_width=0):
+            controls["guidance_scale"] = _slider(options, "guidance_scale", "Guidance", 0.1)
+        with gr.Column(elem_id="seed-group", min_width=0):
+            words = {"label": tr("Seed"), "info": tr(options["seed"]["help"])}
+            controls["seed"] = gr.Textbox(max_lines=1, elem_id="seed", **words)
+            with gr.Row(elem_id="seed-tools"):
+                self.dice = gr.Button(tr("Draw another seed"), size="sm", elem_id="dice")
+                lock = tr("Keep this seed for the next clip")
+                self.keep = gr.Checkbox(False, label=lock, elem_id="keep", container=False)
+            self.meaning = gr.HTML(elem_id="meaning", padding=False)  # the number that a word stands for
+
+    def _build_more(self) -> None:
+        """What is seldom changed."""
+        options = self.options
+        decoder = _choices(options, "decoder") | {"info": tr(options["decoder"]["help"])}
+        self.controls["duration_s"] = _slider(options, "duration_s", "Length", options["duration_s"]["minimum"])
+        self.controls["decoder"] = gr.Radio(label=tr("Sound"), **decoder)
+
+    def asked(self, kept: bool, before: str, values: tuple[Any, ...]) -> tuple[Request, dict[Any, Any]]:
+        """The request of the `inputs`, and what the seed field shows then; ValueError if it cannot be asked.
+
+        Unless the seed is `kept`, one that was heard `before` is drawn anew.
+        """
+        arguments = dict(zip(ARGUMENTS, values, strict=False))
+        given = dict(zip(self.knobs, values[len(ARGUMENTS) :], strict=True))
+        for name in NUMBERS:
+            if arguments[name] is None:
+                allowed = self.options[name]
+                raise ValueError(f"{name}: got nothing, allowed {allowed['minimum']} to {allowed['maximum']}")
+        sampler = arguments["sampler"]
+        knobs = {name: given[sampler, name] for name in self.options["knobs"].get(sampler, {})}
+        text = (arguments["seed"] or "").strip()
+        if text == before and not kept:
+            text = ""
+        request = self.studio.request(**arguments | {"seed": text, "knobs": knobs})
+        text = text if seed_of(text) == request.seed else str(request.seed)
+        return request, {self.controls["seed"]: text, self.used: text}
+
+    def restored(self, request: Request) -> dict[Any, Any]:
+        """Every control as the request has it, its seed locked; ValueError if it cannot be asked of this model."""
+        self.studio.check(replace(request, model=""))
+        values = {self.controls[name]: getattr(request, name) for name in ARGUMENTS}
+        values[self.controls["decoder"]] = request.decoder or self.studio.decoder
+        own = {self.knobs[request.sampler, name]: value for name, value in request.knobs.items()}
+        return values | own | {self.keep: True} | self.shown(request.sampler)
+
+    def shown(self, sampler: str) -> dict[Any, Any]:
+        """The sampler chosen, with its sentence and its knobs in sight."""
+        summary = tr(self.options["sampler"]["summaries"][sampler])
+        groups = {group: gr.Group(visible=name == sampler) for name, group in self.groups.items()}
+        return {self.controls["sampler"]: gr.Dropdown(value=sampler, info=summary), **groups}
+
+    def preset(self, name: str) -> dict[Any, Any]:
+        """The sampler and the steps of a preset."""
+        preset = self.options["presets"][name]
+        return {self.controls["steps"]: preset["steps"], **self.shown(preset["sampler"])}
 
 
 def build_knobs(options: dict[str, Any]) -> tuple[dict[tuple[str, str], Any], dict[str, gr.Group]]:

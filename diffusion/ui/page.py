@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 from textwrap import shorten
@@ -21,21 +20,14 @@ from starlette.staticfiles import StaticFiles
 
 from diffusion.studio import Request, Studio, draw_seed, seed_of
 from diffusion.ui.compare import Comparisons, compare_room, connect
-from diffusion.ui.controls import (
-    ARGUMENTS,
-    NUMBERS,
-    build_controls,
-    build_knobs,
-    build_more,
-    build_presets,
-    preset_of,
-)
+from diffusion.ui.controls import Rail, build_presets, preset_of
 from diffusion.ui.endpoints import build_endpoints
 from diffusion.ui.film import notes
 from diffusion.ui.links import filed, linked, shared
 from diffusion.ui.phone import Handouts
 from diffusion.ui.race import Races, is_shared
 from diffusion.ui.stage import staged
+from diffusion.ui.theme import theme
 from diffusion.ui.visits import Visits
 from diffusion.ui.words import TRANSLATIONS, tr
 
@@ -54,38 +46,12 @@ import(new URL("page/main.js", document.baseURI)).then(({ mount }) => {
 REFUSED = "() => document.dispatchEvent(new Event('refused'))"
 RUNS_AT_ONCE = 4  # more share the same cores, and each would wait longer for its first picture
 WAITING = 32
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+AT_ONCE = QUIET | {"queue": False}
+QUEUED = QUIET | {"concurrency_limit": RUNS_AT_ONCE, "concurrency_id": "model"}
 FILE_AGE_S = 3600
 FILE_BYTES = 64 * 2**20
 NOTE_CHARACTERS = 300
-
-INK = gr.themes.Color(
-    c50="#f7f5f1",
-    c100="#efece6",
-    c200="#e0dcd3",
-    c300="#c9c4ba",
-    c400="#a39da6",
-    c500="#7b7684",
-    c600="#5c5766",
-    c700="#37333f",
-    c800="#1f1c25",
-    c900="#16141b",
-    c950="#0e0c12",
-    name="ink",
-)
-AMBER = gr.themes.Color(
-    c50="#fff6e8",
-    c100="#ffe9c7",
-    c200="#ffd591",
-    c300="#ffbf5c",
-    c400="#ffac33",
-    c500="#fb9a14",
-    c600="#b35f00",
-    c700="#8a4700",
-    c800="#623300",
-    c900="#3d2000",
-    c950="#221200",
-    name="amber",
-)
 
 
 def build(
@@ -158,49 +124,16 @@ def build(
             with gr.Row(elem_id="go"):
                 stop = gr.Button(tr("Stop"), interactive=False, elem_id="stop")
                 generate = gr.Button(tr("Generate"), variant="primary", interactive=False, elem_id="generate")
-        with gr.Row(elem_id="rail"):
-            controls, keep, dice, meaning = build_controls(options)
-            with gr.Row(elem_id="folds"):
-                with gr.Accordion(tr("Advanced"), open=False, elem_id="advanced"):
-                    controls |= build_more(options)
-                    knobs, groups = build_knobs(options)
-                with gr.Accordion(tr("Settings of this clip"), open=False, elem_id="settings"):
-                    settings = gr.JSON(
-                        label=tr("All that makes this clip again; the WAV carries it too"), elem_id="recipe"
-                    )
+        rail = Rail(studio)
         gr.HTML((BROWSER / "takes.html").read_text(), elem_id="takes", apply_default_css=False, padding=False)
-        used = gr.State("")  # what the seed field held when a clip was last asked for
-
-        inputs = [controls[name] for name in ARGUMENTS]
-        knob_inputs = list(knobs.values())
 
         busy: dict[Any, Any] = {generate: gr.update(interactive=False), stop: gr.update(interactive=True)}
         idle: dict[Any, Any] = {generate: gr.update(interactive=True), stop: gr.update(interactive=False)}
         elsewhere = f"which is not here: with {studio.name} ({studio.digest}) the same settings make another clip."
 
-        def gather(values: tuple[Any, ...]) -> dict[str, Any]:
-            arguments = dict(zip(ARGUMENTS, values, strict=False))
-            own = options["knobs"].get(arguments["sampler"], {})
-            given = dict(zip(knobs, values[len(ARGUMENTS) :], strict=True))
-            for name in NUMBERS:
-                if arguments[name] is None:
-                    allowed = options[name]
-                    raise ValueError(f"{name}: got nothing, allowed {allowed['minimum']} to {allowed['maximum']}")
-            return {**arguments, "knobs": {name: given[arguments["sampler"], name] for name in own}}
-
-        def asked(kept: bool, before: str, values: tuple[Any, ...]) -> tuple[Request, dict[Any, Any]]:
-            """The request of the rail, and what its seed field shows then; ValueError if it cannot be asked."""
-            arguments = gather(values)
-            text = (arguments["seed"] or "").strip()
-            if text == before and not kept:
-                text = ""  # it has been heard: a new one is drawn
-            request = studio.request(**arguments | {"seed": text})
-            text = text if seed_of(text) == request.seed else str(request.seed)
-            return request, {controls["seed"]: text, used: text}
-
         def on_generate(http: gr.Request, kept: bool, before: str, *values: Any) -> Iterator[dict[Any, Any]]:
             try:
-                request, seed = asked(kept, before, values)
+                request, seed = rail.asked(kept, before, values)
             except ValueError as error:
                 yield {view: {"kind": "error", "text": _sentence(error)}, **idle}
                 return
@@ -214,21 +147,12 @@ def build(
             updates = updates | busy
             try:
                 for message in messages:
-                    done = {settings: message["settings"], **idle} if message["kind"] == "clip" else {}
+                    done = {rail.settings: message["settings"], **idle} if message["kind"] == "clip" else {}
                     yield updates | {view: message} | done
                     updates = {}
             except Exception:
                 yield {view: {"kind": "error", "text": "The model failed; its log says why. Try again."}, **idle}
                 raise
-
-        def restored(request: Request) -> dict[Any, Any]:
-            """Every control as the request has it, its seed locked; ValueError if it cannot be asked of this model."""
-            studio.check(replace(request, model=""))
-            values = {controls[name]: getattr(request, name) for name in ARGUMENTS} | {
-                controls["decoder"]: request.decoder or studio.decoder
-            }
-            own = {knobs[request.sampler, name]: value for name, value in request.knobs.items()}
-            return values | own | {keep: True} | groups_for(request.sampler)
 
         def here(request: Request) -> bool:
             """Whether the clip of the request can be made with this model."""
@@ -236,13 +160,13 @@ def build(
 
         def on_load(http: gr.Request) -> dict[Any, Any]:
             visitor = {"visitor": http.session_hash}
-            updates: dict[Any, Any] = {controls["seed"]: draw_seed(), generate: gr.Button(interactive=True)}
+            updates: dict[Any, Any] = {rail.controls["seed"]: draw_seed(), generate: gr.Button(interactive=True)}
             updates[view] = {"kind": "visitor", **visitor}
             try:
                 request = linked(str(http.query_params or ""))
                 if request is None:
                     return updates
-                updates |= restored(request)
+                updates |= rail.restored(request)
             except ValueError as error:
                 note = _note(f"The link cannot be followed. {_sentence(error)}", wrong=True)
             else:
@@ -258,7 +182,7 @@ def build(
                 yield from shown(visits.answer(request, session), {})
                 return
             for message in visits.welcome(session):
-                yield {view: message} | ({settings: message["settings"]} if message["kind"] == "clip" else {})
+                yield {view: message} | ({rail.settings: message["settings"]} if message["kind"] == "clip" else {})
 
         def followed(http: gr.Request) -> Request | None:
             """What the link that led here asks for; None without one, or if `on_load` has refused it."""
@@ -274,7 +198,7 @@ def build(
             given, name = event._data.get("settings"), event._data.get("name")
             try:
                 request = filed(given)
-                updates = restored(request)
+                updates = rail.restored(request)
             except ValueError as error:
                 return {view: _note(f"{name} was not restored. {_sentence(error)}", wrong=True)}
             if not here(request):
@@ -288,7 +212,7 @@ def build(
         def on_switch(event: gr.EventData, http: gr.Request, kept: bool, *values: Any) -> Iterator[dict[Any, Any]]:
             """Another style or ensemble was chosen: where the seed on show is locked, it is heard at once."""
             try:
-                request, seed = asked(kept, "", values)
+                request, seed = rail.asked(kept, "", values)
             except ValueError as error:
                 yield {view: {"kind": "error", "text": _sentence(error)}}
                 return
@@ -298,7 +222,7 @@ def build(
         def on_race(http: gr.Request, kept: bool, before: str, *values: Any) -> dict[Any, Any]:
             """The rail's style and ensemble, raced; the browser asks for its news, and says when it is over."""
             try:
-                request, seed = asked(kept, before, values)
+                request, seed = rail.asked(kept, before, values)
                 message = races.start(request, http.session_hash or "")
             except ValueError as error:
                 return {view: {"kind": "error", "text": _sentence(error)}}
@@ -314,123 +238,57 @@ def build(
                 return
             mark = {"ask": event._data.get("ask"), "asked": request.to_dict()}
             messages = visits.answer(request, http.session_hash or "")
-            updates = restored(request) | {keep: False, used: str(request.seed)}
+            updates = rail.restored(request) | {rail.keep: False, rail.used: str(request.seed)}
             yield from shown(({**message, **mark} for message in messages), updates)
 
-        def groups_for(sampler: str) -> dict[Any, Any]:
-            return {
-                controls["sampler"]: gr.Dropdown(value=sampler, info=tr(options["sampler"]["summaries"][sampler])),
-                **{group: gr.Group(visible=name == sampler) for name, group in groups.items()},
-            }
-
         def on_preset(event: gr.EventData) -> dict[Any, Any]:
-            preset = options["presets"][event._data["preset"]]
-            return {controls["steps"]: preset["steps"], **groups_for(preset["sampler"])}
+            return rail.preset(event._data["preset"])
 
-        blocks.load(
-            on_load,
-            outputs=[view, generate, keep, *inputs, *knob_inputs, *groups.values()],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        view.restore(
-            on_restore,
-            outputs=[view, keep, *inputs, *knob_inputs, *groups.values()],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        blocks.load(
-            on_welcome,
-            outputs=[view, settings, generate, stop],
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=RUNS_AT_ONCE,
-            concurrency_id="model",
-        )
-        run = generate.click(
-            on_generate,
-            inputs=[keep, used, *inputs, *knob_inputs],
-            outputs=[view, settings, controls["seed"], used, generate, stop],
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=RUNS_AT_ONCE,
-            concurrency_id="model",
-            trigger_mode="once",
-        )
-        run.failure(None, js=REFUSED, api_visibility="private")
-        view.switch(
-            on_switch,
-            inputs=[keep, *inputs, *knob_inputs],
-            outputs=[view, settings, controls["seed"], used, generate, stop],
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=RUNS_AT_ONCE,
-            concurrency_id="model",
-            trigger_mode="multiple",  # the newest ends the others
-        ).failure(None, js=REFUSED, api_visibility="private")
+        to_hear = [view, rail.settings, rail.controls["seed"], rail.used, generate, stop]
+        blocks.load(on_load, outputs=[view, generate, *rail.outputs], **AT_ONCE)
+        blocks.load(on_welcome, outputs=[view, rail.settings, generate, stop], **QUEUED)
+        view.restore(on_restore, outputs=[view, *rail.outputs], **AT_ONCE)
+        runs = [
+            generate.click(
+                on_generate, inputs=[rail.keep, rail.used, *rail.inputs], outputs=to_hear, trigger_mode="once", **QUEUED
+            ),
+            # The newest of these ends the others.
+            view.switch(
+                on_switch, inputs=[rail.keep, *rail.inputs], outputs=to_hear, trigger_mode="multiple", **QUEUED
+            ),
+            view.stage(
+                on_stage,
+                outputs=[view, rail.settings, rail.used, generate, stop, *rail.outputs],
+                trigger_mode="multiple",
+                **QUEUED,
+            ),
+        ]
+        for run in runs:
+            run.failure(None, js=REFUSED, api_visibility="private")
         presets.race(
             on_race,
-            inputs=[keep, used, *inputs, *knob_inputs],
-            outputs=[view, controls["seed"], used, generate, stop],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
+            inputs=[rail.keep, rail.used, *rail.inputs],
+            outputs=[view, rail.controls["seed"], rail.used, generate, stop],
             trigger_mode="once",
+            **AT_ONCE,
         )
-        view.raced(
-            lambda: idle, outputs=[generate, stop], queue=False, show_progress="hidden", api_visibility="private"
-        )
-        view.stage(
-            on_stage,
-            outputs=[view, settings, keep, used, *inputs, *knob_inputs, *groups.values(), generate, stop],
-            show_progress="hidden",
-            api_visibility="private",
-            concurrency_limit=RUNS_AT_ONCE,
-            concurrency_id="model",
-            trigger_mode="multiple",
-        ).failure(None, js=REFUSED, api_visibility="private")
-        stop.click(visits.stop, queue=False, show_progress="hidden", api_visibility="private")
+        view.raced(lambda: idle, outputs=[generate, stop], **AT_ONCE)
+        stop.click(visits.stop, **AT_ONCE)
         blocks.unload(visits.leave)
         blocks.unload(races.leave)
-        dice.click(draw_seed, outputs=controls["seed"], queue=False, show_progress="hidden", api_visibility="private")
-        controls["sampler"].input(
-            groups_for,
-            inputs=controls["sampler"],
-            outputs=[controls["sampler"], *groups.values()],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
-        controls["seed"].change(
-            _meaning,
-            inputs=controls["seed"],
-            outputs=meaning,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-            trigger_mode="always_last",
-        )
-        presets.choose(
-            on_preset,
-            outputs=[controls["steps"], controls["sampler"], *groups.values()],
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
-        )
+        sampler, steps, seed = (rail.controls[name] for name in ("sampler", "steps", "seed"))
+        rail.dice.click(draw_seed, outputs=seed, **AT_ONCE)
+        sampler.input(rail.shown, inputs=sampler, outputs=[sampler, *rail.groups.values()], **AT_ONCE)
+        seed.change(_meaning, inputs=seed, outputs=rail.meaning, trigger_mode="always_last", **AT_ONCE)
+        presets.choose(on_preset, outputs=[steps, sampler, *rail.groups.values()], **AT_ONCE)
         gr.on(
-            [controls["sampler"].change, controls["steps"].change],
+            [sampler.change, steps.change],
             lambda sampler, steps: preset_of(options, sampler, steps),
-            inputs=[controls["sampler"], controls["steps"]],
+            inputs=[sampler, steps],
             outputs=presets,
-            queue=False,
-            show_progress="hidden",
-            api_visibility="private",
+            **AT_ONCE,
         )
-        connect(
-            blocks, room, comparisons, lambda values: asked(True, "", values)[0], [*inputs, *knob_inputs], RUNS_AT_ONCE
-        )
+        connect(blocks, room, comparisons, lambda values: rail.asked(True, "", values)[0], rail.inputs, RUNS_AT_ONCE)
         build_endpoints(visits, RUNS_AT_ONCE)
     blocks.queue(max_size=WAITING)
     return blocks
@@ -441,12 +299,7 @@ def launch(blocks: gr.Blocks, handouts: Handouts | None = None, **arguments: Any
     routes: list[BaseRoute] = [Mount("/page", StaticFiles(directory=BROWSER))]
     blocks.launch(
         app_kwargs={"routes": routes + (handouts.routes() if handouts else [])},
-        theme=gr.themes.Base(
-            primary_hue=AMBER,
-            neutral_hue=INK,
-            font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
-            font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
-        ),
+        theme=theme(),
         css="".join(sheet.read_text() for sheet in sorted(BROWSER.glob("*.css"))),
         footer_links=["api"],
         run_history=False,

@@ -14,8 +14,12 @@ SEED = 424242
 
 def number(page, name: str, value: float) -> None:
     field = page.locator(f"#{name} input[type=number]")
-    field.fill(str(value))
-    field.blur()
+    for _ in range(10):  # a fold that has only just opened sets its fields once more
+        field.fill(str(value))
+        field.blur()
+        page.evaluate("() => new Promise((done) => setTimeout(done, 50))")
+        if field.input_value() == str(value):
+            break
 
 
 def write_seed(page, text: str | int) -> None:
