@@ -45,7 +45,12 @@ def choose_sampler(page, title: str) -> None:
 def quick(page, steps: int = 3, seed: int | None = None) -> None:
     """The shortest clip that there is."""
     unfold(page, "advanced")
-    number(page, "duration_s", 2.56)
+    settled = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    for _ in range(50):  # a fold that has just opened may put its own value back
+        number(page, "duration_s", 2.56)
+        page.evaluate(settled)
+        if page.locator("#duration_s input[type=number]").input_value() == "2.56":
+            break
     number(page, "steps", steps)
     if seed is not None:
         write_seed(page, seed)
