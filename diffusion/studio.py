@@ -340,9 +340,7 @@ class Studio:
         """
         return self.generate_many([request], stop)
 
-    def generate_many(
-        self, requests: Sequence[Request], stop: Stop | None = None
-    ) -> Generator[Preview | Clip]:
+    def generate_many(self, requests: Sequence[Request], stop: Stop | None = None) -> Generator[Preview | Clip]:
         """As `generate`, for several requests of one sampler, number of steps and duration as one batch.
 
         Previews of the first, then a Clip for each. Every clip is what it would be alone within MEL_TOLERANCE_DB (its

@@ -48,7 +48,7 @@ def cells_of(steps: Any) -> list[Cell]:
 
 
 def test_a_grid_asks_for_every_pair() -> None:
-    asked = grid(base=Request("chorale", "piano", 5, "ddim", 4, 4.0, 2.56, {"eta": 0.5}))
+    asked = grid(base=Request("chorale", "piano", 5, "ddim", 4, 4.0, 2.56, knobs={"eta": 0.5}))
     assert asked.places == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert [asked.request(place).sampler for place in asked.places] == ["unipc", "ddim", "unipc", "ddim"]
     assert [asked.request(place).steps for place in asked.places] == [6, 6, 3, 3]

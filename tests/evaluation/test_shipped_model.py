@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from diffusion.audio.codec import LogMelCodec, MelParameters
-from diffusion.checkpoint import load
+from diffusion.checkpoint import Configuration, find, load
 from diffusion.evaluation.classifier import load_ear
 from diffusion.evaluation.clips import generated
 from diffusion.evaluation.measures import score
@@ -14,9 +14,7 @@ CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "folder", sorted(path.parent for path in CHECKPOINTS.glob("*/config.json")), ids=lambda p: p.name
-)
+@pytest.mark.parametrize("folder", find(CHECKPOINTS, Configuration), ids=lambda p: p.name)
 def test_ensembles_and_styles_are_recognised(folder: Path) -> None:
     model = load(folder)
     codec = LogMelCodec(MelParameters(**model.configuration.codec))

@@ -7,6 +7,7 @@ import asyncio
 import io
 import json
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -30,7 +31,8 @@ def ask(server: str, tool: str = "", arguments: dict[str, Any] | None = None) ->
                 return await session.call_tool(tool, arguments or {})
             return {each.name: each for each in (await session.list_tools()).tools}
 
-    return asyncio.run(talk())
+    with ThreadPoolExecutor(1) as thread:  # Playwright's event loop may be running in this one
+        return thread.submit(lambda: asyncio.run(talk())).result()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from serving import PATIENCE_S, free_port, running
 
-EARLY, LATE = 50, 250  # runs
+EARLY, LATE = 80, 280  # runs: the page keeps what the last 64 made
 RUNS_A_VISIT = 10
 GROWTH_BYTES = 30 * 2**20  # over 200 runs; keeping their clips would take 60 MB, keeping their pictures more
 

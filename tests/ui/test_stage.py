@@ -285,6 +285,7 @@ def test_without_a_network_the_stage_plays_on_and_asks_nobody(stage) -> None:
     press(page, "1")
     new_clip(page, welcome)
     kept = shown(page)
+    page.wait_for_function("run => document.querySelector('#stage .phone').dataset.clip === run", arg=kept)
     failed, complaints = [], []
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

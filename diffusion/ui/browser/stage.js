@@ -253,7 +253,7 @@ class Stage {
     const code = this.#codes.get(clip.handout);
     this.phone.hidden = code !== null && !code?.svg;
     this.phone.classList.toggle("nowhere", code === null);
-    this.phone.dataset.url = code?.url ?? "";
+    Object.assign(this.phone.dataset, { url: code?.url ?? "", clip: clip.run });
     this.phone.querySelector(".code").innerHTML = code?.svg ?? "";
     this.phone.querySelector("figcaption").textContent = code === null
       ? t("No address for phones: start with --host 0.0.0.0 or --public-url")
