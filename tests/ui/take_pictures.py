@@ -1,4 +1,4 @@
-"""Takes the README's pictures of the page: `python tests/ui/take_pictures.py`."""
+"""Takes the README's pictures of the page: `PYTHONPATH=. python tests/ui/take_pictures.py`."""
 
 from __future__ import annotations
 
