@@ -282,10 +282,16 @@ def test_a_stalled_run_is_replaced_and_does_not_come_back_by_itself(stage, hall)
 def test_without_a_network_the_stage_plays_on_and_asks_nobody(stage) -> None:
     page = stage()
     welcome = shown(page)
+    asked = []
+    page.on("request", lambda request: asked.append(request) if "component_server" in request.url else None)
+    for end in ("requestfinished", "requestfailed"):
+        page.on(end, lambda request: asked.remove(request) if request in asked else None)
     press(page, "1")
     new_clip(page, welcome)
     kept = shown(page)
     page.wait_for_function("run => document.querySelector('#stage .phone').dataset.clip === run", arg=kept)
+    while asked:  # what is on its way when the network goes would fail, and rightly
+        page.wait_for_timeout(50)
     failed, complaints = [], []
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)

@@ -357,6 +357,8 @@ REFUSED = [
 def test_other_files_are_refused_in_words_and_change_nothing(visit) -> None:
     page = visit()
     unfold(page, "advanced")
+    page.locator("#duration_s input[type=number]").wait_for()
+    page.locator("#decoder input").first.wait_for(state="attached")
     before = controls(page)
     for name, content, sentence in REFUSED:
         drop(page, name, content, "image/png" if name.endswith("png") else "")

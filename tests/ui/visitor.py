@@ -31,6 +31,7 @@ def unfold(page, fold: str) -> None:
     """Open a fold of the rail: advanced or settings."""
     if not page.locator(f"#{fold} [data-testid=accordion-content]").is_visible():
         page.click(f"#{fold} > button")
+        page.locator(f"#{fold} [data-testid=accordion-content]").wait_for()
 
 
 def choose(page, name: str, value: str) -> None:
