@@ -187,6 +187,7 @@ export class Score extends EventTarget {
     this.#watching = true;
     for (let misses = 0; this.busy && misses < PATIENCE;) {
       await rest(ASK_MS);
+      if (!this.busy) break; // over meanwhile: nothing to ask
       const run = await this.#ask();
       if (run?.place && this.waiting) this.say(t("You are number {place} in the queue.", run));
       misses = run?.place || run?.running ? 0 : misses + (run ? ABSENT : SILENT);
