@@ -44,6 +44,7 @@ import(new URL("page/main.js", document.baseURI)).then(({ mount }) => {
 });
 """
 REFUSED = "() => document.dispatchEvent(new Event('refused'))"
+SESSIONS = 64  # whose components Gradio remembers, at about 400 kB each; for an older one they are as at first
 RUNS_AT_ONCE = 4  # more share the same cores, and each would wait longer for its first picture
 WAITING = 32
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -306,6 +307,7 @@ def launch(blocks: gr.Blocks, handouts: Handouts | None = None, **arguments: Any
         mcp_server=True,
         i18n=TRANSLATIONS,
         max_file_size=FILE_BYTES,
+        state_session_capacity=SESSIONS,
         ssr_mode=False,
         **arguments,
     )

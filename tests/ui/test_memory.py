@@ -14,8 +14,8 @@ import httpx
 import pytest
 from serving import PATIENCE_S, free_port, running
 
-EARLY, LATE = 80, 280  # runs: the page keeps what the last 64 made
-RUNS_A_VISIT = 10
+EARLY, LATE = 160, 360  # runs: the page keeps what the last 64 made and the last 64 visitors had on show
+RUNS_A_VISIT = 2
 GROWTH_BYTES = 30 * 2**20  # over 200 runs; keeping their clips would take 60 MB, keeping their pictures more
 
 
