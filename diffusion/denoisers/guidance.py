@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from diffusion.theory import Cond, Denoiser, Estimate, LogVariance, Mix, Schedule, broadcast
+from diffusion.theory import Cond, Denoiser, Estimate, LogVariance, Mix, Schedule, Spread, broadcast
 
 
 class Rule(Protocol):
@@ -180,11 +180,11 @@ class Interval:
         )
 
 
-def _labelled(variance: Mix | LogVariance | None, batch: int) -> Mix | LogVariance | None:
+def _labelled(variance: Mix | LogVariance | Spread | None, batch: int) -> Mix | LogVariance | Spread | None:
     """The learned variance of the first pass."""
     if isinstance(variance, Mix):
         return Mix(variance.fraction[:batch])
-    return LogVariance(variance.log_variance[:batch]) if variance else None
+    return replace(variance, log_variance=variance.log_variance[:batch]) if variance else None
 
 
 def _split(beliefs: Tensor, count: int) -> tuple[Tensor, Tensor]:

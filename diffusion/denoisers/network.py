@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from diffusion.theory import Cond, Estimate, Level, LogVariance, Mix, Schedule
-from diffusion.theory.gaussian import gaussian_belief
+from diffusion.theory import Cond, Estimate, Level, LogVariance, Mix, Schedule, Spread, broadcast, gaussian_belief
 
 
 class Network(Protocol):
@@ -26,6 +26,19 @@ def _from_moments(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
     mean, log_variance = output.chunk(2, dim=1)
     x0 = gaussian_belief(x_t, level, mean, log_variance.clamp(-12, 4).exp())
     return Estimate.from_x0(x_t, level, x0)
+
+
+def _from_moments_and_spread(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
+    """Moments, and in a third part the logarithm of how far Var[x0 | x_t] is from what the moments say of it.
+
+    The moments' variance is whatever weighs x_t best against the mean, which need not be the error that remains.
+    """
+    mean, log_variance, correction = output.chunk(3, dim=1)
+    variance = log_variance.detach().clamp(-12, 4).exp()
+    alpha, sigma = broadcast(level.alpha, x_t), broadcast(level.sigma, x_t)
+    unknown = (variance * sigma**2 / (alpha**2 * variance + sigma**2)).log()
+    belief = _from_moments(x_t, level, torch.cat([mean, log_variance], dim=1))
+    return replace(belief, variance=Spread(unknown + correction))
 
 
 def _eps_and_mix(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
@@ -45,11 +58,12 @@ PREDICTIONS: dict[str, Callable[[Tensor, Level, Tensor], Estimate]] = {
     "eps": Estimate.from_eps,
     "v": Estimate.from_v,
     "moments": _from_moments,
+    "moments-spread": _from_moments_and_spread,
     "eps-mix": _eps_and_mix,
     "eps-log-variance": _eps_and_log_variance,
 }
 
-LEARNED_VARIANCES = ("eps-mix", "eps-log-variance")
+LEARNED_VARIANCES = ("moments-spread", "eps-mix", "eps-log-variance")
 """The predictions whose estimates carry a variance of their own."""
 
 

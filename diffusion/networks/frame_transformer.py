@@ -14,11 +14,14 @@ from torch.nn import functional as F
 
 
 class FrameTransformer(nn.Module):
-    """(x_t (B, C, bands, frames), log-SNR (B,), labels {name: (B,)}) -> (B, outputs * C, bands, frames).
+    """(x_t (B, C, bands, frames), log-SNR (B,), labels {name: (B,)}) -> (B, (outputs + coarse) * C, bands, frames).
 
     Rotary positions (Su et al. 2021) on normalised queries and keys, a short depthwise convolution before attention,
     and adaptive normalisation by time and labels whose one projection all blocks share (Chen et al. 2023, PixArt).
-    `labels` gives the number of values of each label, not counting index 0, "any". The last layer starts at zero.
+    `labels` gives the number of values of each label, not counting index 0, "any". The last layers start at zero.
+
+    Of the outputs, `coarse` are the same in all frames of a token. `refinement` is the number of channels of a few
+    convolutions at full resolution that see x_t beside the tokens' answer and mend it; 0 leaves them out.
     """
 
     def __init__(
@@ -27,6 +30,8 @@ class FrameTransformer(nn.Module):
         channels: int = 1,
         bands: int = 128,
         outputs: int = 1,
+        coarse: int = 0,
+        refinement: int = 0,
         labels: Mapping[str, int],
         patch_frames: int = 4,
         width: int = 384,
@@ -38,6 +43,7 @@ class FrameTransformer(nn.Module):
         if width % (2 * heads):
             raise ValueError(f"width: got {width}, need a multiple of twice the {heads} heads")
         self.channels, self.bands, self.outputs, self.patch_frames = channels, bands, outputs, patch_frames
+        self.coarse = coarse
         token = channels * bands * patch_frames
         self.embed = nn.Linear(token, width)
         self.time = nn.Sequential(LogSnrFeatures(256), nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
@@ -46,12 +52,15 @@ class FrameTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, hidden) for _ in range(depth))
         self.head_modulation = nn.Linear(width, 2 * width)
         self.head = nn.Linear(width, outputs * token)
+        self.coarse_head = nn.Linear(width, coarse * channels * bands) if coarse else None
+        self.refine = Refinement(channels, outputs * channels, refinement, width) if refinement else None
         self.head_dim = width // heads
         for embedding in self.labels.values():
             nn.init.normal_(embedding.weight, std=0.02)  # type: ignore[arg-type]
-        for layer in (self.modulation, self.head_modulation, self.head):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for layer in (self.modulation, self.head_modulation, self.head, self.coarse_head):
+            if layer is not None:
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x_t: Tensor, log_snr: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
         batch, channels, bands, frames = x_t.shape
@@ -73,9 +82,16 @@ class FrameTransformer(nn.Module):
         for block in self.blocks:
             h = block(h, modulation, rotation)
         shift, scale = self.head_modulation(c)[:, None].chunk(2, dim=-1)
-        output: Tensor = self.head(F.layer_norm(h, h.shape[-1:]) * (1 + scale) + shift)
+        h = F.layer_norm(h, h.shape[-1:]) * (1 + scale) + shift
+        output: Tensor = self.head(h)
         output = output.unflatten(-1, (self.patch_frames, self.outputs * channels, bands)).permute(0, 3, 4, 1, 2)
-        return output.reshape(batch, self.outputs * channels, bands, frames)
+        output = output.reshape(batch, self.outputs * channels, bands, frames)
+        if self.refine is not None:
+            output = output + self.refine(torch.cat([x_t, output], dim=1), c)
+        if self.coarse_head is None:
+            return output
+        coarse = self.coarse_head(h).unflatten(-1, (self.coarse * channels, bands)).permute(0, 2, 3, 1)
+        return torch.cat([output, coarse.repeat_interleave(self.patch_frames, dim=-1).to(output)], dim=1)
 
 
 class Block(nn.Module):
@@ -107,6 +123,31 @@ class Block(nn.Module):
         f = F.layer_norm(h, h.shape[-1:]) * (1 + scale_f) + shift_f
         fed: Tensor = self.down(F.gelu(self.up(f), approximate="tanh"))
         return h + gate_f * fed
+
+
+class Refinement(nn.Module):
+    """(x_t and the tokens' answer (B, C + out, bands, frames), condition (B, width)) -> a correction (B, out, ...).
+
+    Tokens meet at their edges, and one row of a large matrix makes each of their values; two small convolutions see
+    the neighbours of each. The last layer starts at zero.
+    """
+
+    def __init__(self, channels: int, out: int, inner: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels + out, inner, 3, padding=1)
+        self.second = nn.Conv2d(inner, inner, 3, padding=1)
+        self.last = nn.Conv2d(inner, out, 3, padding=1)
+        self.modulation = nn.Linear(width, 2 * inner)
+        for layer in (self.last, self.modulation):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        shift, scale = self.modulation(c)[..., None, None].chunk(2, dim=1)
+        h = F.silu(self.first(x.contiguous(memory_format=torch.channels_last)))
+        h = F.silu(self.second(h) * (1 + scale) + shift)
+        correction: Tensor = self.last(h)
+        return correction
 
 
 def depthwise(x: Tensor, weights: Tensor) -> Tensor:

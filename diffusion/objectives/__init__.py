@@ -1,7 +1,7 @@
 """What training minimises, and at which times it looks."""
 
 from .bound import Chain, PosteriorKL, SohlDicksteinBound, StepBack, VariationalBound, bin_log_probability
-from .combined import ErrorPlusKL, Hybrid, NormalisedKL
+from .combined import ErrorAndSpread, ErrorPlusKL, Hybrid, NormalisedKL
 from .curve import loss_curve
 from .score import SlicedScore
 from .simple import TARGETS, CleanError, MinSNR, Objective, SquaredError
@@ -16,6 +16,7 @@ OBJECTIVES: dict[
     | VariationalBound
     | SohlDicksteinBound
     | Hybrid
+    | ErrorAndSpread
     | ErrorPlusKL
     | NormalisedKL
     | SlicedScore,
@@ -29,6 +30,7 @@ OBJECTIVES: dict[
     "variational-bound": VariationalBound(),
     "sohl-dickstein": SohlDicksteinBound(),
     "hybrid": Hybrid(),
+    "error-and-spread": ErrorAndSpread(),
     "error-plus-kl": ErrorPlusKL(),
     "normalised-kl": NormalisedKL(),
     "denoising-score-matching": SquaredError("score"),
@@ -43,6 +45,7 @@ __all__ = [
     "TIME_SAMPLER_SUMMARIES",
     "Chain",
     "CleanError",
+    "ErrorAndSpread",
     "ErrorPlusKL",
     "Hybrid",
     "MinSNR",

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from diffusion.theory import Cond, Denoiser
+from diffusion.theory import Cond, Denoiser, Spread, jump
 
 from .bound import Chain, VariationalBound, bits
-from .simple import mean_square
+from .simple import CleanError, mean_square
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,32 @@ class Hybrid:
             )
         term = self.bound.term(x0, step, stop_mean=True)
         return mean_square(step.belief.eps - eps) + self.weight * self.bound.steps * term
+
+
+@dataclass(frozen=True)
+class ErrorAndSpread:
+    """The capped squared error of the belief, plus `weight` times what its spread makes of that error.
+
+    The second is -log N(x0; belief, spread) in nats per element, less a constant; its minimiser is the spread
+    Var[x0 | x_t] (Bao et al. 2022, section 3). It sends no gradient into the belief, so that the error alone decides
+    that one.
+    """
+
+    error: CleanError = field(default_factory=CleanError)
+    weight: float = 0.01
+    title: ClassVar[str] = "Error and spread"
+    summary: ClassVar[str] = "The error teaches the belief; the size of the error teaches how much is still unknown."
+
+    def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
+        level = denoiser.schedule(t)
+        belief = denoiser(jump(x0, level, eps), t, cond)
+        if not isinstance(belief.variance, Spread):
+            raise ValueError("denoiser: got one without a spread, need one that learns it (prediction moments-spread)")
+        error = (belief.x0 - x0).square()
+        unknown = belief.variance.log_variance
+        surprise = (error.detach() * (-unknown).exp() + unknown) / 2
+        weighted = self.error.weight(level).to(x0) * error.flatten(1).mean(1)
+        return weighted + self.weight * surprise.flatten(1).mean(1)
 
 
 @dataclass(frozen=True)

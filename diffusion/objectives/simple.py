@@ -77,8 +77,11 @@ class CleanError:
     summary: ClassVar[str] = "The error in v, with a limit on what the nearly clean examples count."
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
-        level = denoiser.schedule(t)
-        return weighted_error((1 / level.sigma**2).clamp(max=self.cap), denoiser, x0, t, eps, cond)
+        return weighted_error(self.weight(denoiser.schedule(t)), denoiser, x0, t, eps, cond)
+
+    def weight(self, level: Level) -> Tensor:
+        """(B,)."""
+        return (1 / level.sigma**2).clamp(max=self.cap)
 
 
 @dataclass(frozen=True)

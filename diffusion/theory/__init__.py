@@ -3,7 +3,7 @@
 One symbol, one meaning: t runs from 0 (data) to 1 (noise) and x_t = alpha x0 + sigma eps.
 """
 
-from .estimate import Cond, Denoiser, Estimate, LogVariance, Mix
+from .estimate import Cond, Denoiser, Estimate, LogVariance, Mix, Spread
 from .gaussian import GaussianDenoiser, MixtureDenoiser, gaussian_belief
 from .grid import GRIDS, Grid, NamedGrid, full_grid, karras_grid, log_snr_grid, trailing_grid, uniform_grid
 from .noise import Noise, SeededNoise
@@ -58,6 +58,7 @@ __all__ = [
     "SeededNoise",
     "Shifted",
     "SigmoidBetas",
+    "Spread",
     "Step",
     "TabulatedBetas",
     "Transition",

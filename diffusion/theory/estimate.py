@@ -33,6 +33,16 @@ class LogVariance:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """What a denoiser has learned to be unknown of x0 once x_t is seen: log Var[x0 | x_t] (B, ...).
+
+    It belongs to a moment, not to a step, so steps back of any length can be made from it.
+    """
+
+    log_variance: Tensor
+
+
+@dataclass(frozen=True)
 class Estimate:
     """The belief about x_t (B, ...): its clean part x0 and its noise eps, with x_t = alpha x0 + sigma eps.
 
@@ -41,7 +51,7 @@ class Estimate:
 
     x0: Tensor
     eps: Tensor
-    variance: Mix | LogVariance | None = None
+    variance: Mix | LogVariance | Spread | None = None
 
     @classmethod
     def from_x0(cls, x_t: Tensor, level: Level, x0: Tensor) -> Estimate:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .estimate import LogVariance, Mix
+from .estimate import LogVariance, Mix, Spread
 from .schedule import Level, Schedule, broadcast
 
 
@@ -70,9 +70,18 @@ def log_variances(schedule: Schedule, t: Tensor, s: Tensor) -> tuple[Tensor, Ten
     return beta_tilde.log(), transition(level_t, level_s).variance.log()
 
 
-def learned_log_variance(variance: Mix | LogVariance, schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
-    """log of the learned variance (B, ...) of the step from t back to s, () or (B,) each."""
+def learned_log_variance(variance: Mix | LogVariance | Spread, schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
+    """log of the learned variance (B, ...) of the step from t back to s, () or (B,) each.
+
+    With a Spread it is the best one for a step of that length (Bao et al. 2022, "Estimating the Optimal Covariance",
+    eq. 9): beta-tilde, and what is unknown of x0 times the square of its weight in the mean of the step.
+    """
     if isinstance(variance, LogVariance):
         return variance.log_variance
+    if isinstance(variance, Spread):
+        level_t, level_s = schedule(t), schedule(s)
+        weight = level_s.alpha * transition(level_t, level_s).variance / level_t.sigma**2
+        spread = broadcast(2 * weight.log(), variance.log_variance) + variance.log_variance
+        return torch.logaddexp(broadcast(posterior_variance(level_t, level_s).log(), spread), spread)
     low, high = (broadcast(bound, variance.fraction) for bound in log_variances(schedule, t, s))
     return low + variance.fraction * (high - low)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +20,14 @@ from diffusion.checkpoint import Configuration, load, save
 from diffusion.data.dataset import Features
 from diffusion.denoisers import LEARNED_VARIANCES
 from diffusion.networks.precision import fast_dtype
-from diffusion.objectives import CleanError, low_discrepancy
+from diffusion.objectives import CleanError, ErrorAndSpread, low_discrepancy
 
 from .config import TrainingConfig
 from .optimizer import build_optimizers
+from .run import STATE, RunFolder
 from .sheet import write_sheet
 from .warm_start import warm_start
 
-STATE = "state.pt"
 VALIDATION_SIGMAS = (0.13, 0.47, 0.86, 0.98)
 
 
@@ -65,16 +63,14 @@ def train(
     optimizers = build_optimizers(network, config)
     forward = torch.compile(network, dynamic=False) if compile_network else network
     denoiser = configuration.denoiser(forward)
-    objective = CleanError(cap=config.weight_cap)
+    error = CleanError(cap=config.weight_cap)
+    objective = ErrorAndSpread(error, config.spread_weight) if config.prediction == "moments-spread" else error
     codec = configuration.codec
     frames_per_hour = 3600 * codec["sample_rate_hz"] / codec["hop_size"]
 
     step, seconds = 0, 0.0
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / STATE).exists():
-        state = torch.load(out / STATE, map_location=device, weights_only=True)
-        if state["config"] != _identity(config):
-            raise ValueError(f"{out / STATE} belongs to another configuration: {_difference(state['config'], config)}")
+    folder = RunFolder(out, config, report)
+    if (state := folder.resume(device)) is not None:
         step, seconds = state["step"], state["seconds"]
         accelerator.unwrap_model(network).load_state_dict(state["network"])
         average.load_state_dict(state["average"])
@@ -83,24 +79,20 @@ def train(
 
     def log(record: dict[str, Any]) -> None:
         if main:
-            with (out / "log.jsonl").open("a") as file:
-                file.write(json.dumps(record) + "\n")
-            report(record)
+            folder.log(record)
 
     def checkpoint() -> None:
         if not main:
             return
-        state = {
-            "config": _identity(config),
-            "step": step,
-            "seconds": seconds,
-            "network": accelerator.unwrap_model(network).state_dict(),
-            "average": average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        }
-        partial = out / f".{STATE}"
-        torch.save(state, partial)
-        partial.replace(out / STATE)
+        folder.save(
+            {
+                "step": step,
+                "seconds": seconds,
+                "network": accelerator.unwrap_model(network).state_dict(),
+                "average": average.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            }
+        )
         save(out, configuration, average.module.state_dict(), torch.bfloat16)
         write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
         if test_features is not None:
@@ -151,6 +143,8 @@ def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:
     network = {
         "name": "frame-transformer",
         "outputs": 2 if config.prediction in ("moments", *LEARNED_VARIANCES) else 1,
+        "coarse": 1 if config.prediction == "moments-spread" else 0,
+        "refinement": config.refinement,
         "bands": settings["codec"]["bands"],
         "patch_frames": config.patch_frames,
         "width": config.width,
@@ -226,15 +220,3 @@ def _warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
         torch._foreach_lerp_(averages, currents, 1 - min(decay, (1 + n) / (10 + n)))
 
     return update
-
-
-def _identity(config: TrainingConfig) -> dict[str, Any]:
-    """What must agree for a run to go on: everything but its length and how often it reports."""
-    free = ("steps", "minutes", "save_minutes", "log_steps")
-    return {name: value for name, value in asdict(config).items() if name not in free}
-
-
-def _difference(saved: dict[str, Any], config: TrainingConfig) -> str:
-    mine = _identity(config)
-    names = [name for name in mine if saved.get(name) != mine[name]]
-    return ", ".join(f"{name}: saved {saved.get(name)!r}, now {mine[name]!r}" for name in names)

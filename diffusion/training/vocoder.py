@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -24,9 +23,9 @@ from diffusion.checkpoint import VocoderConfiguration, save
 from diffusion.networks.precision import fast_dtype
 
 from .optimizer import build_optimizers
+from .run import STATE, RunFolder
 from .vocoder_config import VocoderTraining
 
-STATE = "state.pt"
 SCALES = ((256, 20), (512, 40), (1024, 80), (2048, 128), (4096, 160))  # FFT size in samples, bands
 HELD_OUT_FRAMES = 250
 QUIET = 1e-4  # amplitude of an STFT bin about where features have their floor
@@ -108,45 +107,35 @@ def train_vocoder(
             HELD_OUT_FRAMES * mel.hop_size, 1.0, mel.sample_rate_hz
         )
     step, seconds = 0, 0.0
-    out.mkdir(parents=True, exist_ok=True)
-    if (out / STATE).exists():
-        state = torch.load(out / STATE, map_location=device, weights_only=True)
-        differing = [name for name, value in config.identity.items() if state["config"].get(name) != value]
-        if differing:
-            raise ValueError(f"{out / STATE} belongs to another configuration: it differs in {', '.join(differing)}")
+    folder = RunFolder(out, config, report)
+    if (state := folder.resume(device)) is not None:
         step, seconds = state["step"], state["seconds"]
         vocoder.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
         for optimizer, saved_state in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved_state)
 
-    def log(record: dict[str, Any]) -> None:
-        with (out / "log.jsonl").open("a") as file:
-            file.write(json.dumps(record) + "\n")
-        report(record)
-
     def checkpoint() -> None:
-        state = {
-            "config": config.identity,
-            "step": step,
-            "seconds": seconds,
-            "network": vocoder.state_dict(),
-            "average": average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-        }
-        partial = out / f".{STATE}"
-        torch.save(state, partial)
-        partial.replace(out / STATE)
+        folder.save(
+            {
+                "step": step,
+                "seconds": seconds,
+                "network": vocoder.state_dict(),
+                "average": average.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            }
+        )
         save(out, description, average.state_dict(), torch.bfloat16)
         if test is not None:
-            log({"step": step, "seconds": round(seconds, 1), **compare(average, codec, test.to(device))})
+            folder.log({"step": step, "seconds": round(seconds, 1), **compare(average, codec, test.to(device))})
 
     first_step = step
     clock, saved, losses = time.monotonic(), time.monotonic(), []
-    while (pace := config.rate(step, seconds))[0] < 1:
+    while (progress := config.progress(step, seconds)) < 1:
+        lr = config.learning_rate(step, progress)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = pace[1]
+                group["lr"] = lr
         rng = np.random.default_rng([config.seed, step])
         wave = waves.crops(rng, config.batch, config.frames * mel.hop_size).to(device)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
@@ -171,7 +160,7 @@ def train_vocoder(
             if not all(math.isfinite(value) for value in means.values()):
                 raise FloatingPointError(f"loss: got {means} at step {step}; the last saved state is {out / STATE}")
             rounded = {name: round(value, 4) for name, value in means.items()}
-            log({"step": step, "seconds": round(seconds, 1), **rounded, "lr": pace[1]})
+            folder.log({"step": step, "seconds": round(seconds, 1), **rounded, "lr": lr})
         if now - saved > 60 * config.save_minutes:
             checkpoint()
             saved = clock = time.monotonic()

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffusion.denoisers import PREDICTIONS, WRAPPERS, Clipped, DynamicallyClipped, NetworkDenoiser, TimeBlind
-from diffusion.theory import Cosine, Estimate, LogVariance, Mix
+from diffusion.theory import Cosine, Estimate, GaussianDenoiser, LogVariance, Mix, Spread
 
 T = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
 
@@ -104,6 +104,26 @@ def test_networks_can_learn_the_variance():
     assert isinstance(free.variance, LogVariance)
     assert torch.equal(free.variance.log_variance, output[:, 2:])
     assert {"eps-mix", "eps-log-variance"} < PREDICTIONS.keys()
+
+
+def test_moments_of_gaussian_data_give_its_belief_and_its_spread():
+    mean, variance = torch.tensor([0.4, -1.0, 2.0]), torch.tensor([0.3, 1.5, 4.0])
+    x_t = torch.randn(3, 1, 3, generator=torch.Generator().manual_seed(0))
+    exact = GaussianDenoiser(Cosine(), mean, variance)(x_t, T, {})
+    output = torch.stack([mean, variance.log(), torch.zeros(3)]).expand(3, 3, 3)
+    learned = NetworkDenoiser(lambda *_: output, Cosine(), "moments-spread")(x_t, T, {})
+    torch.testing.assert_close(learned.x0, exact.x0)
+    assert isinstance(learned.variance, Spread)
+    level = Cosine()(T)
+    alpha, sigma = level.alpha[:, None], level.sigma[:, None]
+    # Bayes: precisions add
+    torch.testing.assert_close(
+        learned.variance.log_variance[:, 0].double(), -((1 / variance + alpha**2 / sigma**2).log())
+    )
+    off = output + torch.tensor([0.0, 0.0, 0.7])[:, None]
+    other = NetworkDenoiser(lambda *_: off, Cosine(), "moments-spread")(x_t, T, {})
+    assert torch.equal(other.x0, learned.x0)
+    torch.testing.assert_close(other.variance.log_variance, learned.variance.log_variance + 0.7)
 
 
 def test_wrappers_keep_the_variance():

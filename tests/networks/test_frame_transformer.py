@@ -34,9 +34,35 @@ def test_output_has_the_frames_of_the_input_at_any_length(channels: int, outputs
     assert y.shape == (2, outputs * channels, 16, frames)
 
 
-def test_a_fresh_network_believes_nothing() -> None:
-    net = FrameTransformer(bands=16, width=32, depth=1, heads=2, hidden=32, labels={"style": 2})
-    assert torch.equal(net(torch.randn(1, 1, 16, 8), torch.zeros(1), {}), torch.zeros(1, 1, 16, 8))
+@pytest.mark.parametrize("refinement", [0, 4])
+def test_a_fresh_network_believes_nothing(refinement: int) -> None:
+    settings = {"bands": 16, "width": 32, "depth": 1, "heads": 2, "hidden": 32, "labels": {"style": 2}}
+    net = FrameTransformer(**settings, outputs=2, coarse=1, refinement=refinement)
+    assert torch.equal(net(torch.randn(1, 1, 16, 8), torch.zeros(1), {}), torch.zeros(1, 3, 16, 8))
+
+
+def test_coarse_outputs_are_the_same_in_all_frames_of_a_token() -> None:
+    x, log_snr, cond = inputs(2)
+    net = network(outputs=2, coarse=1)
+    fine, coarse = net(x, log_snr, cond).split([2, 1], dim=1)
+    tokens = coarse.unflatten(-1, (-1, net.patch_frames))
+    torch.testing.assert_close(tokens, tokens[..., :1].expand_as(tokens), rtol=0, atol=0)
+    assert tokens[..., 0].std() > 0.1
+    alone = network(outputs=2)
+    alone.load_state_dict({name: value for name, value in net.state_dict().items() if "coarse" not in name})
+    torch.testing.assert_close(fine, alone(x, log_snr, cond))
+
+
+def test_refinement_sees_over_the_edges_of_tokens() -> None:
+    """With tokens that see nothing, what changes one frame of x_t changes the answer three frames around it."""
+    x, log_snr, cond = inputs(1)
+    net = network(refinement=3)
+    torch.nn.init.zeros_(net.embed.weight)
+    other = x.clone()
+    other[..., 11] += 1  # the last frame of a token
+    changed = (net(other, log_snr, cond) - net(x, log_snr, cond)).abs().amax(dim=(0, 1, 2)) > 0
+    assert changed.nonzero()[:, 0].tolist() == list(range(8, 15))
+    assert not torch.equal(net(x, log_snr + 1, cond), net(x, log_snr, cond))
 
 
 def test_each_clip_is_looked_at_alone() -> None:

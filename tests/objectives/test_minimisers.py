@@ -1,5 +1,7 @@
 """The exact denoiser is a stationary point of every objective that claims it, by quadrature."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from diffusion.denoisers import NetworkDenoiser
 from diffusion.objectives import (
     OBJECTIVES,
     CleanError,
+    ErrorAndSpread,
     ErrorPlusKL,
     Hybrid,
     MinSNR,
@@ -17,7 +20,7 @@ from diffusion.objectives import (
     SquaredError,
     VariationalBound,
 )
-from diffusion.theory import LinearBetas
+from diffusion.theory import LinearBetas, Spread
 
 TIMES = [0.1, 0.29, 0.5, 1.0]
 OF_THE_MEAN = ["eps", "x0", "v", "capped-v", "min-snr", "posterior-kl", "variational-bound", "sohl-dickstein"]
@@ -26,7 +29,7 @@ OF_THE_VARIANCE = ["posterior-kl", "variational-bound", "sohl-dickstein", "hybri
 
 
 def test_every_objective_is_proven_here():
-    assert OBJECTIVES.keys() == {*OF_THE_MEAN, *OF_THE_VARIANCE, "normalised-kl"}
+    assert OBJECTIVES.keys() == {*OF_THE_MEAN, *OF_THE_VARIANCE, "error-and-spread", "normalised-kl"}
 
 
 @pytest.mark.parametrize("name", OF_THE_MEAN)
@@ -61,6 +64,42 @@ def test_exact_variance_is_stationary(gaussian, bend, name, t):
     with torch.no_grad():
         elsewhere.spread.add_(0.05)
     assert gaussian.expectation(OBJECTIVES[name], elsewhere, t) > loss
+
+
+@pytest.mark.parametrize("t", TIMES)
+def test_the_exact_spread_is_stationary_and_leaves_the_belief_alone(gaussian, t):
+    exact = gaussian.denoiser.inner
+
+    def off(mean: torch.Tensor, spread: torch.Tensor):
+        """The exact denoiser with belief and spread led astray."""
+
+        def denoiser(x_t, t, cond):
+            belief, level = exact(x_t, t, cond), exact.schedule(t)
+            unknown = exact.variance * level.sigma**2 / (level.alpha**2 * exact.variance + level.sigma**2)
+            variance = Spread(unknown.log()[:, None] + spread * torch.sin(x_t) + spread)
+            return replace(belief, x0=belief.x0 + mean * torch.cos(x_t), variance=variance)
+
+        denoiser.schedule = exact.schedule
+        return denoiser
+
+    mean, spread = torch.zeros(2, dtype=torch.float64).requires_grad_().unbind()
+    objective = ErrorAndSpread(weight=1.0)
+    loss = gaussian.expectation(objective, off(mean, spread), t)
+    for gradient in torch.autograd.grad(loss, (mean, spread)):
+        torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-9, rtol=0)
+    for error in (-0.1, 0.1):
+        assert gaussian.expectation(objective, off(mean, spread + error), t) > loss
+    # away from the optimum, too, the likelihood says nothing to the belief
+    both, alone = (
+        torch.autograd.grad(gaussian.expectation(each, off(mean + 0.3, spread + 0.5), t), mean)[0]
+        for each in (objective, objective.error)
+    )
+    torch.testing.assert_close(both, alone)
+
+
+def test_error_and_spread_needs_a_spread(gaussian):
+    with pytest.raises(ValueError, match="prediction moments-spread"):
+        gaussian.expectation(ErrorAndSpread(), gaussian.denoiser.inner, 0.5)
 
 
 @pytest.mark.parametrize("t", TIMES)

@@ -12,12 +12,14 @@ from diffusion.samplers.multistep import drift, half_log_snr, integrate
 from diffusion.theory import (
     Cosine,
     Estimate,
+    GaussianDenoiser,
     LinearBetas,
     LogVariance,
     Mix,
     MixtureDenoiser,
     RectifiedFlow,
     SeededNoise,
+    Spread,
     full_grid,
     log_variances,
     uniform_grid,
@@ -122,6 +124,44 @@ def test_learned_variance_meets_its_bounds(fraction, same):
     times = uniform_grid(Cosine(), 10)
     learned = run(DDPM("learned"), WithVariance(mixture(Cosine()), fraction), times)
     torch.testing.assert_close(learned, run(DDPM(same), mixture(Cosine()), times), rtol=0, atol=1e-10)
+
+
+@dataclass(frozen=True)
+class WithSpread:
+    """The exact denoiser of Gaussian data, which knows what it does not know."""
+
+    inner: GaussianDenoiser
+
+    @property
+    def schedule(self):
+        return self.inner.schedule
+
+    def __call__(self, x_t, t, cond) -> Estimate:
+        level, prior = self.schedule(t), self.inner.variance
+        unknown = prior * level.sigma**2 / (level.alpha**2 * prior + level.sigma**2)
+        return replace(self.inner(x_t, t, cond), variance=Spread(unknown.log()[:, None].expand_as(x_t)))
+
+
+@pytest.mark.parametrize("steps", [2, 3, 8])
+def test_with_a_learned_spread_every_number_of_steps_is_exact_on_gaussian_data(steps):
+    """The step back is Gaussian: with its true mean and variance, a chain of any length has the data's distribution.
+
+    On such data the sampler is affine in its noises, so one clip for each noise that is 1 shows mean and variance.
+    """
+    mean, variance, schedule = 1.3, 2.5, Cosine()
+    denoiser = WithSpread(GaussianDenoiser(schedule, torch.tensor([mean]), torch.tensor([variance]).double()))
+    times = uniform_grid(schedule, steps)
+
+    def impulse(index: int, like: torch.Tensor) -> torch.Tensor:
+        return (torch.arange(len(like)) == index + 1).to(like)[:, None]
+
+    top = schedule(times[0])
+    start = top.alpha * mean + (top.alpha**2 * variance + top.sigma**2).sqrt() * impulse(0, torch.empty(steps + 1, 1))
+    states = [step.x for step in DDPM("learned").steps(denoiser, start.double(), times, cond={}, noise=impulse)]
+    for time, x in zip(times[:-1], states[:-1], strict=True):  # the last step returns the belief
+        level = schedule(time)
+        torch.testing.assert_close(x[0, 0], level.alpha * mean)
+        torch.testing.assert_close((x[1:] - x[0]).square().sum(), level.alpha**2 * variance + level.sigma**2)
 
 
 def test_learned_variance_needs_a_denoiser_that_learned_one():

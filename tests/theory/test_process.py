@@ -12,6 +12,7 @@ from diffusion.theory import (
     LogVariance,
     Mix,
     RectifiedFlow,
+    Spread,
     jump,
     learned_log_variance,
     log_variances,
@@ -126,6 +127,21 @@ def test_learned_variance_between_its_bounds():
     torch.testing.assert_close(mixed[:, 0], torch.stack([low[0], (low[1] + high[1]) / 2, high[2]]))
     free = torch.randn(3, 4)
     assert learned_log_variance(LogVariance(free), chain, t, s) is free
+
+
+@given(t=st.floats(0.05, 1.0), gap=st.floats(0.01, 1.0), prior=st.floats(0.1, 9.0))
+def test_a_spread_gives_the_exact_variance_of_a_step_of_any_length(t, gap, prior):
+    """Var[x_s | x_t] of Gaussian data, from the covariance of x_s and x_t."""
+    schedule = Cosine()
+    t = torch.tensor(t, dtype=torch.float64)
+    s = t * (1 - gap)
+    level_t, level_s = schedule(t), schedule(s)
+    step = transition(level_t, level_s)
+    before = level_s.alpha**2 * prior + level_s.sigma**2
+    after = step.alpha**2 * before + step.variance
+    unknown = prior * level_t.sigma**2 / (level_t.alpha**2 * prior + level_t.sigma**2)
+    learned = learned_log_variance(Spread(unknown.log().reshape(1, 1)), schedule, t[None], s[None])
+    torch.testing.assert_close(learned.exp().squeeze(), before * step.variance / after, rtol=1e-6, atol=0)
 
 
 def test_first_step_takes_the_next_ones_beta_tilde():

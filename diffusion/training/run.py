@@ -1,0 +1,103 @@
+"""What every training run has: a length and a pace, and a folder that it is resumed from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+STATE = "state.pt"
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run of `steps`, or of `minutes` where that is not 0; the learning rate decays over the last part.
+
+    A batch has `batch` clips of `frames` frames. `lr` is the peak for matrices under Muon (scaled to match AdamW);
+    everything else is trained by AdamW at the same rate.
+    """
+
+    steps: int = 0
+    minutes: float = 0.0
+    batch: int = 32
+    frames: int = 320
+    seed: int = 0
+    optimizer: str = "muon"
+    lr: float = 1e-3
+    warmup_steps: int = 200
+    decay_fraction: float = 0.3
+    weight_decay: float = 0.01
+    gradient_norm: float = 1.0
+    ema_decay: float = 0.999
+    save_minutes: float = 5.0
+    log_steps: int = 50
+
+    POSITIVE: ClassVar[tuple[str, ...]] = ("batch", "frames", "log_steps", "lr", "save_minutes")
+    FRACTIONS: ClassVar[tuple[str, ...]] = ("ema_decay", "decay_fraction")
+
+    def __post_init__(self) -> None:
+        if self.steps <= 0 and self.minutes <= 0:
+            raise ValueError(f"steps, minutes: got {self.steps} and {self.minutes}, need one of them positive")
+        for name in self.POSITIVE:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}: got {getattr(self, name)}, need a positive number")
+        for name in self.FRACTIONS:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed 0 to below 1")
+        if self.optimizer not in ("muon", "adamw"):
+            raise ValueError(f"optimizer: got {self.optimizer!r}, allowed muon, adamw")
+
+    def progress(self, step: int, seconds: float) -> float:
+        """How much of the run is over, 0 to 1."""
+        return min(1.0, seconds / (60 * self.minutes) if self.minutes > 0 else step / self.steps)
+
+    def learning_rate(self, step: int, progress: float) -> float:
+        """Linear warm-up, a plateau, and a linear decay to 0 over the last `decay_fraction` (Hu et al. 2024)."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        cool = min(1.0, (1 - progress) / self.decay_fraction) if self.decay_fraction else 1.0
+        return self.lr * warm * cool
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a run to go on: everything but its length and how often it reports."""
+        free = ("steps", "minutes", "save_minutes", "log_steps")
+        return {name: value for name, value in asdict(self).items() if name not in free}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps its state and its log; `report` sees every record as well."""
+
+    path: Path
+    config: RunConfig
+    report: Callable[[Record], None] = lambda record: None
+
+    def resume(self, device: torch.device) -> Record | None:
+        """The state that `save` wrote, or None; ValueError if it is that of a run with other settings."""
+        if not (self.path / STATE).exists():
+            return None
+        state: Record = torch.load(self.path / STATE, map_location=device, weights_only=True)
+        saved, mine = state["config"], self.config.identity
+        differing = [f"{k}: saved {saved.get(k)!r}, now {v!r}" for k, v in mine.items() if saved.get(k) != v]
+        if differing:
+            raise ValueError(f"{self.path / STATE} belongs to another configuration: {', '.join(differing)}")
+        return state
+
+    def save(self, state: Record) -> None:
+        """Written whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / f".{STATE}"
+        torch.save({"config": self.config.identity, **state}, partial)
+        partial.replace(self.path / STATE)
+
+    def log(self, record: Record) -> None:
+        """A line of log.jsonl."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "log.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        self.report(record)
