@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from diffusion.audio.mel import MelParameters
@@ -20,6 +22,17 @@ LABELS = ("style", "ensemble", "mode", "tempo")
 _COLUMNS = ("start", "frames", *LABELS, "piece", "family", "transpose")
 
 
+def save_shard(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
+    """Write a shard, or nothing at all: a full disk or an interruption leaves no half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        save_file(tensors, temporary, metadata={"settings": json.dumps(settings)})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class _Cell:
     """Performances (n,) of one style on one ensemble: number, shard, first frame in it, length in frames."""
@@ -28,14 +41,15 @@ class _Cell:
     shard: np.ndarray
     start: np.ndarray
     frames: np.ndarray
+    longest_frames: int
 
 
 class Features:
     """The performances of one split in `folder`/`split`/*.safetensors, their features mapped from disk.
 
     `columns` holds (n,) int64 arrays over all performances: shard, start, frames, style, ensemble, mode, tempo, piece,
-    family, transpose (labels count from 1). `settings` is what made the data: "labels" (name: values), codec, font,
-    sources. `longest_frames` is the longest crop that every pair of labels can give.
+    family, transpose (labels count from 1, 0 is "any"). `settings` is what made the data: "labels" (name: values),
+    codec, font, sources. `longest_frames` is the length of the longest performance, and so of the longest crop.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
@@ -74,18 +88,15 @@ class Features:
                 columns[name].append(table[name])
         self.columns = {name: np.concatenate(parts) for name, parts in columns.items()}
         self._cells = self._by_label()
-        self.longest_frames = min(int(cell.frames.max()) for cell in self._cells.values())
+        self.longest_frames = max(cell.longest_frames for cell in self._cells.values())
 
     def _by_label(self) -> dict[tuple[int, int], _Cell]:
         c = self.columns
         cells = {}
-        for style in np.unique(c["style"]).tolist():
-            for ensemble in np.unique(c["ensemble"]).tolist():
-                mine = (c["style"] == style) & (c["ensemble"] == ensemble)
-                if not mine.any():
-                    raise ValueError(f"split {self.split!r} lacks performances of style {style} on ensemble {ensemble}")
-                index = np.flatnonzero(mine)
-                cells[style, ensemble] = _Cell(index, c["shard"][mine], c["start"][mine], c["frames"][mine])
+        for style, ensemble in np.unique(np.stack([c["style"], c["ensemble"]], axis=1), axis=0).tolist():
+            mine = (c["style"] == style) & (c["ensemble"] == ensemble)
+            shard, start, frames = c["shard"][mine], c["start"][mine], c["frames"][mine]
+            cells[style, ensemble] = _Cell(np.flatnonzero(mine), shard, start, frames, int(frames.max()))
         return cells
 
     def __len__(self) -> int:
@@ -99,21 +110,21 @@ class Features:
         return self.mels[int(c["shard"][index])][start : start + frames].T.float()[None]
 
     def crop(self, rng: np.random.Generator, frames: int, batch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Crops (B, 1, 128, frames) float32 and their LABELS {name: (B,)} int64, counted from 1.
+        """Crops (B, 1, 128, frames) float32 and their LABELS {name: (B,)} int64, counted from 1; 0 is "any".
 
-        Draws style and ensemble uniformly, then a start uniformly over all starts in the performances long enough.
-        The result follows from the state of `rng` alone, so a run resumes exactly where its generator is restored.
-        ValueError if some label pair has no performance of `frames` frames.
+        Draws uniformly among the pairs of style and ensemble with a performance long enough, then a start uniformly
+        over all starts in these. The result follows from the state of `rng` alone, so a run resumes exactly where its
+        generator is restored. ValueError if no performance has `frames` frames.
         """
         if frames < 1 or batch < 1:
             raise ValueError(f"frames and batch must be positive, got frames={frames}, batch={batch}")
         if frames > self.longest_frames:
             raise ValueError(f"frames must be at most {self.longest_frames} in split {self.split!r}, got {frames}")
-        keys = list(self._cells)
+        cells = [cell for cell in self._cells.values() if cell.longest_frames >= frames]
         crops = torch.empty(batch, 1, BANDS, frames)
         chosen = np.empty(batch, dtype=np.int64)
         for row in range(batch):
-            cell = self._cells[keys[int(rng.integers(len(keys)))]]
+            cell = cells[int(rng.integers(len(cells)))]
             starts = np.maximum(cell.frames - frames + 1, 0).cumsum()
             drawn = int(rng.integers(starts[-1]))
             index = int(np.searchsorted(starts, drawn, side="right"))

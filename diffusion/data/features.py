@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,10 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from diffusion.audio.codec import LogMelCodec
-from diffusion.data.dataset import VERSION
+from diffusion.data.dataset import VERSION, save_shard
 from diffusion.data.families import SPLITS
 from diffusion.data.fonts import check_font, playing
 from diffusion.data.labels import ENSEMBLES, LABELS, STYLES
@@ -199,13 +197,7 @@ def write_shard(
     }
     tensors = {name: torch.tensor(values) for name, values in columns.items()}
     tensors |= {"mel": torch.cat(mels).contiguous(), "frames": frames, "start": frames.cumsum(0) - frames}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        save_file(tensors, temporary, metadata={"settings": json.dumps(settings)})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_shard(path, tensors, settings)
 
 
 def _shard_job(arguments: tuple[Path, list[Performance], Path, list[int], tuple[Path, ...], dict[str, Any]]) -> int:

@@ -13,13 +13,19 @@ from diffusion.data.dataset import VERSION, Features
 LENGTHS = (40, 50, 30, 60, 45, 35, 70, 20)
 
 
-def write(folder: Path, index: int = 0, bands: int = 128, settings: dict | None = None) -> Path:
+def write(
+    folder: Path,
+    index: int = 0,
+    bands: int = 128,
+    settings: dict | None = None,
+    columns: dict[str, list[int]] | None = None,
+) -> Path:
     """A shard whose features tell where they come from: the frame number in band 0, the performance in band 1."""
     frames = torch.tensor(LENGTHS)
     mel = torch.zeros(int(frames.sum()), bands)
     mel[:, 0] = torch.cat([torch.arange(n) for n in LENGTHS]).float()
     mel[:, 1] = torch.repeat_interleave(torch.arange(len(LENGTHS)), frames).float() + 100 * index
-    columns = {
+    table = {
         "style": torch.tensor([1, 1, 1, 1, 2, 2, 2, 2]),
         "ensemble": torch.tensor([1, 1, 2, 2, 1, 1, 2, 2]),
         "mode": torch.tensor([1, 2, 1, 2, 1, 2, 1, 2]),
@@ -27,11 +33,12 @@ def write(folder: Path, index: int = 0, bands: int = 128, settings: dict | None 
         "frames": frames,
         "start": frames.cumsum(0) - frames,
     }
-    columns |= {name: torch.arange(len(LENGTHS)) for name in ("piece", "family", "transpose")}
+    table |= {name: torch.arange(len(LENGTHS)) for name in ("piece", "family", "transpose")}
+    table |= {name: torch.tensor(values) for name, values in (columns or {}).items()}
     path = folder / "train" / f"{index:05d}.safetensors"
     path.parent.mkdir(exist_ok=True)
     save_file(
-        columns | {"mel": mel.half()},
+        table | {"mel": mel.half()},
         path,
         metadata={"settings": json.dumps({"version": VERSION, "seed": 0, **(settings or {})})},
     )
@@ -94,11 +101,38 @@ def test_a_whole_performance(features):
     assert mel[0, 1].unique().tolist() == [102]
 
 
+def test_the_draws_of_a_run_that_is_under_way_stay_the_same(features):
+    """Crops as (performance, frame), and labels, drawn by the first version of this format."""
+    rng = np.random.default_rng(7)
+    crops, labels = features.crop(rng, 16, 12)
+    assert list(zip(crops[:, 0, 1, 0].tolist(), crops[:, 0, 0, 0].tolist(), strict=True)) == [
+        (106, 15), (105, 9), (104, 27), (6, 27), (1, 11), (103, 29),
+        (6, 0), (103, 23), (101, 10), (1, 31), (6, 36), (3, 18),
+    ]  # fmt: skip
+    assert labels["style"].tolist() == [2, 2, 2, 2, 1, 1, 2, 1, 1, 1, 2, 1]
+    assert labels["ensemble"].tolist() == [2, 1, 1, 2, 1, 2, 2, 2, 1, 1, 2, 2]
+    assert labels["tempo"].tolist() == [1, 3, 2, 1, 2, 1, 1, 1, 2, 2, 1, 1]
+    crops, _ = features.crop(rng, 45, 6)
+    assert crops[:, 0, 1, 0].tolist() == [4, 6, 103, 104, 104, 106]
+    assert rng.integers(2**32) == 3007655863
+
+
+def test_pairs_of_labels_need_not_be_complete_and_may_be_any(tmp_path: Path):
+    write(tmp_path, columns={"style": [0, 0, 1, 1, 1, 2, 2, 2], "ensemble": [0, 0, 0, 1, 1, 1, 1, 1]})
+    _, labels = Features(tmp_path, "train").crop(np.random.default_rng(0), 16, 4000)
+    pairs, counts = torch.stack([labels["style"], labels["ensemble"]], 1).unique(dim=0, return_counts=True)
+    assert pairs.tolist() == [[0, 0], [1, 0], [1, 1], [2, 1]]
+    assert (counts - 1000).abs().max() < 140  # five standard deviations
+
+
 def test_short_performances_are_passed_over_and_too_long_crops_refused(features):
     crops, _ = features.crop(np.random.default_rng(0), 45, 300)
     assert set((crops[:, 0, 1, 0].long() % 100).tolist()) == {1, 3, 4, 6}
-    with pytest.raises(ValueError, match="frames must be at most 45 in split 'train', got 46"):
-        features.crop(np.random.default_rng(0), 46, 1)
+    crops, labels = features.crop(np.random.default_rng(0), 65, 50)
+    assert set((crops[:, 0, 1, 0].long() % 100).tolist()) == {6}
+    assert labels["style"].unique().tolist() == labels["ensemble"].unique().tolist() == [2]
+    with pytest.raises(ValueError, match="frames must be at most 70 in split 'train', got 71"):
+        features.crop(np.random.default_rng(0), 71, 1)
     for frames, batch in ((0, 1), (1, 0)):
         with pytest.raises(ValueError, match=f"got frames={frames}, batch={batch}"):
             features.crop(np.random.default_rng(0), frames, batch)
