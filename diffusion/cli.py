@@ -10,11 +10,13 @@ from diffusion.data import command as data
 from diffusion.evaluation import command as evaluation
 from diffusion.training import command as training
 from diffusion.training import vocoder_command
+from diffusion.training.kit import command as kit
 
 COMMANDS = {
     "generate": (generate, "compose a clip"),
     "data": (data, "turn scores into labelled features"),
     "train": (training, "train a denoiser on features"),
+    "kit": (kit, "train on a borrowed machine without network"),
     "train-vocoder": (vocoder_command, "train a vocoder on audio files"),
     "publish": (hub, "push the page to a Hugging Face Space, or a checkpoint to a model repository"),
     "evaluate": (evaluation, "judge a checkpoint's clips beside real ones and controls"),

@@ -60,9 +60,10 @@ def run(args: argparse.Namespace) -> None:
     if not cache.exists():
         scores.save_pieces(cache, scores.read_corpus(workers=args.workers, progress=bar("scores")))
     pieces = scores.load_pieces(cache)
-    family_of = families.find_families(pieces)
+    table = args.out / "pieces.json"
+    family_of = _known_families(table, pieces) or families.find_families(pieces)
     split_of = families.split_families(pieces, family_of, args.seed)
-    _write_pieces(args.out / "pieces.json", pieces, family_of, split_of)
+    _write_pieces(table, pieces, family_of, split_of)
     print(summary(pieces, family_of, split_of))
     hours = {"train": args.hours, "ear": args.ear_hours, "test": args.test_hours}
     for split in args.splits:
@@ -81,6 +82,16 @@ def summary(pieces: list[Piece], family_of: list[int], split_of: list[str]) -> s
         splits = ", ".join(f"{split} {count[split]}" for split in SPLITS)
         lines.append(f"{style}: {len(mine)} pieces in {len({family_of[i] for i in mine})} families ({splits})")
     return "\n".join(lines)
+
+
+def _known_families(path: Path, pieces: list[Piece]) -> list[int] | None:
+    """The families that an earlier call wrote, if it was about the same pieces: finding them takes half a minute."""
+    if not path.exists():
+        return None
+    entries = json.loads(path.read_text(encoding="utf-8")).values()
+    if [entry["key"] for entry in entries] != [piece.key for piece in pieces]:
+        return None
+    return [entry["family"] for entry in entries]
 
 
 def _write_pieces(path: Path, pieces: Iterable[Piece], family_of: list[int], split_of: list[str]) -> None:

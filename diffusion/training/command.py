@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -26,16 +28,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{each.name.replace('_', '-')}", type=type(each.default), default=each.default)
 
 
-def run(args: argparse.Namespace) -> None:
+def configuration(args: argparse.Namespace) -> TrainingConfig:
+    """ValueError for a setting out of its range."""
+    return TrainingConfig.from_dict({each.name: getattr(args, each.name) for each in fields(TrainingConfig)})
+
+
+def run(args: argparse.Namespace, deadline: float = math.inf, on_save: Callable[[], None] = lambda: None) -> None:
+    """Train as the arguments say; `deadline` and `on_save` as in `train`."""
     import torch
 
     from .loop import compiler_available, train
 
-    config = TrainingConfig.from_dict({each.name: getattr(args, each.name) for each in fields(TrainingConfig)})
     on_gpu = torch.cuda.is_available() and not args.cpu
     compile_network = (on_gpu and compiler_available()) if args.compile is None else args.compile
 
     def report(record: dict[str, Any]) -> None:
         print("  ".join(f"{name} {value}" for name, value in record.items()), flush=True)
 
-    train(config, args.data, args.out, init=args.init, compile_network=compile_network, cpu=args.cpu, report=report)
+    train(
+        configuration(args),
+        args.data,
+        args.out,
+        init=args.init,
+        compile_network=compile_network,
+        cpu=args.cpu,
+        report=report,
+        deadline=deadline,
+        on_save=on_save,
+    )

@@ -40,13 +40,16 @@ def train(
     compile_network: bool = False,
     cpu: bool = False,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
+    deadline: float = math.inf,
+    on_save: Callable[[], None] = lambda: None,
 ) -> None:
     """Train on `data` and write to `out`: a checkpoint of the averaged weights, the state to resume from and log.jsonl.
 
     A run found in `out` goes on where its state was saved, bit for bit on one machine: every step draws from a
     generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint,
-    which may have other labels and parts (`warm_start`). ValueError if the state in `out` belongs to another
-    configuration.
+    which may have other labels and parts (`warm_start`). By `deadline`, a time of `time.monotonic`, all is over, the
+    last save included, if that takes no longer than the ones before; the learning rate decays in time. `on_save` is
+    called when the files of a save are written. ValueError if the state in `out` belongs to another configuration.
     """
     accelerator = Accelerator(cpu=cpu)
     device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
@@ -97,10 +100,12 @@ def train(
         write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
         if test_features is not None:
             log({"step": step, "seconds": round(seconds, 1), **validate(configuration, average.module, test_features)})
+        on_save()
 
     first_step = step
-    clock, saved, losses = time.monotonic(), time.monotonic(), []
-    while (progress := config.progress(step, seconds)) < 1:
+    save_s, clock, saved, losses = 0.0, time.monotonic(), time.monotonic(), []
+    left_s = deadline - clock
+    while (progress := config.progress(step, seconds, left_s)) < 1:
         lr = config.learning_rate(step, progress)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -120,8 +125,9 @@ def train(
         step += 1
         now = time.monotonic()
         seconds, clock = seconds + now - clock, now
+        left_s = deadline - now - save_s
         if accelerator.num_processes > 1:  # one clock for all: they must agree on the rate and on when to end
-            seconds = float(broadcast(torch.tensor([seconds], device=device)))
+            seconds, left_s = broadcast(torch.tensor([seconds, left_s], device=device)).tolist()
         if step % config.log_steps == 0:
             mean = torch.stack(losses).mean().item()
             losses.clear()
@@ -131,9 +137,10 @@ def train(
             log(
                 {"step": step, "seconds": round(seconds, 1), "hours": round(hours, 2), "loss": round(mean, 5), "lr": lr}
             )
-        if now - saved > 60 * config.save_minutes:
+        if now - saved > 60 * config.save_minutes and left_s > save_s:  # or there would be no time for the last one
             checkpoint()
             saved = clock = time.monotonic()
+            save_s = max(save_s, saved - now)
     if step > first_step:
         checkpoint()
 

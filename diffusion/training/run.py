@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 
-STATE = "state.pt"
+STATE, LOG = "state.pt", "log.jsonl"
 Record = dict[str, Any]
 
 
@@ -52,9 +53,12 @@ class RunConfig:
         if self.optimizer not in ("muon", "adamw"):
             raise ValueError(f"optimizer: got {self.optimizer!r}, allowed muon, adamw")
 
-    def progress(self, step: int, seconds: float) -> float:
-        """How much of the run is over, 0 to 1."""
-        return min(1.0, seconds / (60 * self.minutes) if self.minutes > 0 else step / self.steps)
+    def progress(self, step: int, seconds: float, left_s: float = math.inf) -> float:
+        """How much of the run is over, 0 to 1: of its own length, or of what it gets if it must end in `left_s`."""
+        if left_s <= 0:
+            return 1.0
+        own = seconds / (60 * self.minutes) if self.minutes > 0 else step / self.steps
+        return min(1.0, max(own, seconds / (seconds + left_s)))
 
     def learning_rate(self, step: int, progress: float) -> float:
         """Linear warm-up, a plateau, and a linear decay to 0 over the last `decay_fraction` (Hu et al. 2024)."""
@@ -96,8 +100,8 @@ class RunFolder:
         partial.replace(self.path / STATE)
 
     def log(self, record: Record) -> None:
-        """A line of log.jsonl."""
+        """A line of the log."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "log.jsonl").open("a") as file:
+        with (self.path / LOG).open("a") as file:
             file.write(json.dumps(record) + "\n")
         self.report(record)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -11,11 +13,14 @@ from diffusion.checkpoint import Configuration
 from diffusion.data.labels import GUIDED
 from diffusion.denoisers import Guided
 from diffusion.networks.precision import fast_dtype
+from diffusion.picture import pixels, png
 from diffusion.samplers import DPMSolver2M
 from diffusion.theory import SeededNoise, uniform_grid
 
 GUIDANCE_SCALE = 2.0
 STEPS = 20
+RANGE = (-1.5, 1.25)  # features from black to the brightest colour
+GAP = 4  # pixels
 
 
 def write_sheet(path: Path, configuration: Configuration, network: nn.Module) -> None:
@@ -23,8 +28,6 @@ def write_sheet(path: Path, configuration: Configuration, network: nn.Module) ->
 
     Other labels are left free. The seeds are the columns' numbers: sheets of one run show the same clips growing.
     """
-    from matplotlib import image
-
     device = next(network.parameters()).device
     labels = {name: values for name, values in configuration.labels.items() if name in GUIDED}
     count = max(len(values) for values in labels.values())
@@ -37,9 +40,11 @@ def write_sheet(path: Path, configuration: Configuration, network: nn.Module) ->
     times = uniform_grid(denoiser.schedule, STEPS)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         *_, last = DPMSolver2M().steps(denoiser, x, times, cond=cond, noise=noise)
-    clips = last.x[:, 0].float().cpu().flip(1)
-    gap = torch.full((4, clips.shape[2]), float("nan"))
-    rows = [torch.cat([torch.cat([clip, gap]) for clip in column]) for column in clips.chunk(2)]
-    width = max(len(row) for row in rows)
-    page = torch.cat([nn.functional.pad(row, (0, 4, 0, width - len(row)), value=float("nan")) for row in rows], dim=1)
-    image.imsave(path, page.numpy(), cmap="inferno", vmin=-1.5, vmax=1.25)
+    clips = last.x[:, 0].float().cpu().numpy()
+    rows = math.ceil(count / 2)
+    height, width = bands + GAP, configuration.frames + GAP
+    page = np.full((rows * height, 2 * width, 3), 255, np.uint8)
+    for index, clip in enumerate(clips):
+        top, left = index % rows * height, index // rows * width
+        page[top : top + bands, left : left + configuration.frames] = pixels(clip, RANGE)
+    path.write_bytes(png(page))

@@ -116,7 +116,7 @@ def test_every_save_leaves_a_sheet(data: Path, tmp_path: Path) -> None:
     from matplotlib import image
 
     train(TrainingConfig(steps=2, **TINY), data, tmp_path)
-    assert image.imread(tmp_path / "sheet-0000002.png").shape == (128 + 4, 2 * (32 + 4), 4)
+    assert image.imread(tmp_path / "sheet-0000002.png").shape == (128 + 4, 2 * (32 + 4), 3)
 
 
 @pytest.mark.parametrize("prediction", ["x0", "v", "eps-mix"])

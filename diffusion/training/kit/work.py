@@ -1,0 +1,100 @@
+"""On the borrowed machine: render, train until the time is over, and keep what is to be brought home."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffusion.training import command
+from diffusion.training.config import TrainingConfig
+
+from .pieces import split
+
+MARGIN_S = 5.0  # for what follows the last save
+SAVES = 8  # how many there are in a short run; a long one saves as often as any other
+
+
+def work(
+    kit: Path,
+    out: Path,
+    minutes: float,
+    *,
+    hours: float,
+    test_hours: float,
+    workers: int,
+    settings: Sequence[str] = (),
+    began: float | None = None,
+) -> None:
+    """Render the data of a kit into `out`/data, train in `out`/run, and put it in pieces into `out`/pieces.
+
+    All of it ends `minutes` after `began` (seconds since the epoch, by default now), the last save included. What a
+    call before has left in `out` is not done again: rendering goes on with the next file, training with its state.
+    `settings` are arguments of `train`. ValueError for those it refuses, and if the time does not suffice to render.
+    """
+    if minutes <= 0:
+        raise ValueError(f"minutes: got {minutes}, need a positive number")
+    elapsed_s = 0.0 if began is None else time.time() - began
+    deadline = time.monotonic() - elapsed_s + 60 * minutes - MARGIN_S
+    arguments = _training_arguments(kit, out, minutes, settings)
+    _render(kit, out / "data", hours, test_hours, workers, deadline)
+    left = (deadline - time.monotonic()) / 60
+    print(f"of {minutes:g} minutes {minutes - left:.1f} are over, {max(left, 0.0):.1f} are left to train", flush=True)
+    command.run(arguments, deadline=deadline, on_save=lambda: split(out / "run", out / "pieces"))
+
+
+def _training_arguments(kit: Path, out: Path, minutes: float, settings: Sequence[str]) -> argparse.Namespace:
+    """The arguments of `train`: `settings` after the kit's own, so that a mistake is found before anything is done."""
+    parser = argparse.ArgumentParser(prog="kit run … --", description="Settings of train.")
+    command.add_arguments(parser)
+    # The length of the run is the deadline's; more than one call may share a schedule of the learning rate.
+    save_minutes = min(TrainingConfig.save_minutes, minutes / SAVES)
+    own = [
+        "--data",
+        str(out / "data"),
+        "--out",
+        str(out / "run"),
+        "--minutes",
+        "inf",
+        "--save-minutes",
+        f"{save_minutes}",
+    ]
+    if (kit / "init").is_dir():
+        own += ["--init", str(kit / "init")]
+    parsed = parser.parse_args([*own, *settings])
+    command.configuration(parsed)
+    return parsed
+
+
+def _render(kit: Path, data: Path, hours: float, test_hours: float, workers: int, deadline: float) -> None:
+    """Run `data` on the scores and the font of a kit, but not beyond `deadline`."""
+    data.mkdir(parents=True, exist_ok=True)
+    for file in (kit / "scores").iterdir():
+        if not (data / file.name).exists():
+            shutil.copy(file, data)
+    (font,) = (kit / "font").iterdir()
+    options = {"--out": data, "--font": font, "--hours": hours, "--test-hours": test_hours, "--workers": workers}
+    words = [str(word) for option in options.items() for word in option]
+    # in a session of its own, so that all its workers can be stopped at once
+    process = subprocess.Popen(
+        [sys.executable, "-m", "diffusion", "data", *words, "--splits", "train", "test"], start_new_session=True
+    )
+    try:
+        status = process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            "minutes: they were over before the data were rendered; what is finished stays: run again with the same "
+            f"--out, or with fewer --hours than {hours:g}"
+        ) from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if status:
+        raise ValueError(f"data: rendering ended with status {status}; its message is above")
