@@ -33,7 +33,7 @@ VOICES: dict[str, tuple[Voice, ...]] = {
     "accordion": (Voice(21, 45, 91, 0.95),),
     "guitar": (Voice(24, 40, 83, 1.0),),
     "marimba": (Voice(12, 45, 96, 1.0),),
-    "music_box": (Voice(10, 60, 99, 1.0),),
+    "vibraphone": (Voice(11, 53, 89, 1.0),),
     # violin, viola, cello
     "strings": (Voice(40, 55, 96, 0.98), Voice(41, 48, 84, 0.98), Voice(42, 36, 72, 0.98, volume=106)),
     # flute, alto and bass flute

@@ -37,6 +37,7 @@ from diffusion.data.performance import (
     plan_performance,
     tempo,
 )
+from diffusion.data.practice import PRACTICES
 from diffusion.data.render import LOUDNESS_DB, render_performance
 from diffusion.data.scores import SOURCES, Piece, load_pieces
 from diffusion.data.synthesiser import Synthesiser
@@ -72,6 +73,7 @@ class Job:
             "loudness_db": LOUDNESS_DB,
             "labels": LABELS,
             "shares": SHARES,
+            "practice": {style: asdict(practice) for style, practice in PRACTICES.items()},
             "transpose": TRANSPOSE,
             "tempo_factor": TEMPO_FACTOR,
             "tempo_bounds": TEMPO_BOUNDS,

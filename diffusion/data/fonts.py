@@ -6,13 +6,20 @@ from pathlib import Path
 DEFAULT_FONT = Path("/usr/share/sounds/sf3/FluidR3Mono_GM.sf3")
 DEFAULT_EAR_FONTS = (
     Path("/usr/share/sounds/sf3/MuseScore_General_Lite.sf3"),  # some instruments are recordings of the default font's
-    Path("/usr/share/sounds/sf2/TimGM6mb.sf2"),  # none is
+    Path("/usr/share/sounds/sf2/TimGM6mb.sf2"),  # of these two none is
+    Path("/usr/share/sounds/sf2/sf_GMbank.sf2"),
 )
-LICENCES = {"FluidR3Mono_GM.sf3": "MIT", "MuseScore_General_Lite.sf3": "MIT", "TimGM6mb.sf2": "GPL 2"}
+LICENCES = {
+    "FluidR3Mono_GM.sf3": "MIT",
+    "MuseScore_General_Lite.sf3": "MIT",
+    "TimGM6mb.sf2": "GPL 2",
+    "sf_GMbank.sf2": "public domain",
+}
 _PACKAGES = {
     "FluidR3Mono_GM.sf3": "fluidr3mono-gm-soundfont",
     "MuseScore_General_Lite.sf3": "musescore-general-soundfont-small",
     "TimGM6mb.sf2": "timgm6mb-soundfont",
+    "sf_GMbank.sf2": "csound-soundfont",
 }
 # Its layers of loudness are made by modulators, which TinySoundFont leaves out: many notes would be silent.
 _UNPLAYABLE = {("MuseScore_General_Lite.sf3", "piano")}

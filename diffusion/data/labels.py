@@ -8,7 +8,7 @@ ENSEMBLES: tuple[str, ...] = (
     "accordion",
     "guitar",
     "marimba",
-    "music_box",
+    "vibraphone",
     "strings",
     "flute",
     "reeds",

@@ -9,6 +9,7 @@ import numpy as np
 from diffusion.audio.mel import MelParameters
 from diffusion.data.ensembles import Voice, cast, fold
 from diffusion.data.labels import TEMPI
+from diffusion.data.practice import PRACTICES
 from diffusion.data.scores import Piece
 
 SAMPLE_RATE_HZ = MelParameters.sample_rate_hz
@@ -18,7 +19,7 @@ MIN_S = 12.0
 TAIL_S = 1.5
 LEAD_S = 0.1
 TRANSPOSE = (-5, 6)  # semitones
-TEMPO_FACTOR = (0.7, 1.35)
+TEMPO_FACTOR = (0.78, 1.28)
 TEMPO_BOUNDS = (2.3, 4.4)
 """Attacks a second, over all parts: fewer than the first are a slow tempo, as many as the second a fast one.
 
@@ -98,8 +99,10 @@ def note_events(piece: Piece, performance: Performance) -> np.ndarray:
     """Notes (n, 5) float64 of a performance, by onset: onset and end in seconds, MIDI pitch, velocity, part.
 
     The tempo sways by a percent or two; players who start together are a few milliseconds apart. Dynamics follow
-    phrases, meter and melody, and differ by performance, part and note, as does how long notes are held.
+    phrases, meter and melody, and differ by performance, part and note, as does how long notes are held; all of it
+    as PRACTICES says of the style.
     """
+    practice = PRACTICES[piece.style]
     rng = np.random.default_rng((*performance.seed, 1))
     length = performance.stop - performance.start
     once = excerpt(piece, performance)
@@ -110,10 +113,12 @@ def note_events(piece: Piece, performance: Performance) -> np.ndarray:
     bars = piece.bars - performance.start
     index = np.maximum(np.searchsorted(bars, onset_q % length + 1e-3, side="right") - 1, 0)
     beat = onset_q % length - bars[index]
-    accent = np.where(np.abs(beat) < 1e-2, 6.0, np.where(np.abs(beat - np.round(beat)) < 1e-2, 1.0, -3.0))
+    inside = beat / practice.beat_q % 1
+    on_beat = np.minimum(inside, 1 - inside) < 1e-2
+    accent = np.select([np.abs(beat) < 1e-2, on_beat], practice.accents[:2], practice.accents[2])
     bar_q = float(np.median(np.diff(bars))) if len(bars) > 1 else 4.0
     phrase_q = bar_q * rng.choice([2, 4, 8])
-    swell = rng.uniform(2, 10) * np.sin(np.pi * (onset_q % phrase_q) / phrase_q)
+    swell = rng.uniform(*practice.swell) * np.sin(np.pi * (onset_q % phrase_q) / phrase_q)
     by_part = np.where(parts == parts.min(), 5.0, 0.0) + rng.normal(0, 3, count)[parts]
     velocity = rng.uniform(62, 94) + by_part + accent + swell + rng.normal(0, 3, len(notes))
     for part in np.unique(parts):
@@ -121,8 +126,9 @@ def note_events(piece: Piece, performance: Performance) -> np.ndarray:
         velocity[mine] += np.clip(0.5 * (notes[mine, 2] - notes[mine, 2].mean()), -6, 6)
 
     period_q, phase = bar_q * rng.uniform(1.5, 8, 2), rng.uniform(0, 2 * np.pi, 2)
-    sway = rng.uniform(0.003, 0.015, 2) * period_q / (2 * np.pi)  # amplitude of the delay, in quarters
+    sway = rng.uniform(*practice.sway, 2) * period_q / (2 * np.pi)  # amplitude of the delay, in quarters
     delay_q = (sway * np.sin(2 * np.pi * onset_q[:, None] / period_q + phase)).sum(axis=1)
+    delay_q += rng.uniform(*practice.lilt) * practice.beat_q * np.sin(np.pi * inside)
     _, together = np.unique(np.round(onset_q, 3), return_inverse=True)
     jitter_s = rng.normal(0, 0.005, together.max() + 1)[together] + rng.normal(0, 0.003, len(notes))
     jitter_s += rng.normal(0, 0.003, count)[parts]
@@ -130,12 +136,12 @@ def note_events(piece: Piece, performance: Performance) -> np.ndarray:
     onset = np.maximum(onset, 0.02)
 
     cast_of = voices(piece, performance)
-    legato = rng.uniform(0.84, 1.0) + rng.normal(0, 0.03, len(notes))
+    legato = rng.uniform(*practice.held) + rng.normal(0, 0.03, len(notes))
     pitch = np.empty(len(notes))
     for part, voice in cast_of.items():
         mine = parts == part
         pitch[mine] = fold(notes[mine, 2].astype(int) + performance.transpose, voice)
-        legato[mine] = np.clip(legato[mine], 0.6, 1.0) * voice.held
+        legato[mine] = np.clip(legato[mine], 0.5, 1.0) * voice.held
     end = onset + np.maximum(duration_q * performance.quarter_s * legato, 0.06)
     events = np.column_stack([onset, end, pitch, np.clip(np.round(velocity), 25, 120), parts])
     events = events[np.lexsort((events[:, 4], events[:, 2], events[:, 0]))]

@@ -171,7 +171,7 @@ def test_the_command_from_cached_scores_to_features(tmp_path: Path, pieces, caps
 
 def test_a_font_that_cannot_play_an_ensemble_is_passed_over():
     assert playing(DEFAULT_EAR_FONTS, "organ") == list(DEFAULT_EAR_FONTS)
-    assert [font.name for font in playing(DEFAULT_EAR_FONTS, "piano")] == ["TimGM6mb.sf2"]
+    assert [font.name for font in playing(DEFAULT_EAR_FONTS, "piano")] == ["TimGM6mb.sf2", "sf_GMbank.sf2"]
     with pytest.raises(ValueError, match="none of which can play the piano"):
         playing(DEFAULT_EAR_FONTS[:1], "piano")
 

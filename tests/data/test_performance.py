@@ -116,6 +116,29 @@ def test_a_bar_begins_with_an_accent(make_piece):
     assert np.mean(first) > np.mean(rest) + 3
 
 
+def test_a_jig_has_three_to_a_beat_and_a_reel_two(make_piece):
+    """Even eighths: loud where the style's beat falls, and the notes inside a beat late."""
+    onsets = np.arange(0, 96, 0.5, dtype=np.float32)
+    rows = np.stack([onsets, onsets * 0 + 0.5, onsets * 0 + 67, onsets * 0], 1)
+    for style, beat_q, other_q in (("jig", 1.5, 1.0), ("reel", 1.0, 1.5)):
+        bars = np.arange(0, 96, 3, dtype=np.float32)
+        piece = dataclasses.replace(make_piece(1), style=style, notes=rows.astype(np.float32), bars=bars)
+        louder, late = {beat_q: [], other_q: []}, []
+        for k in range(12):
+            p = dataclasses.replace(
+                plan_performance([piece], 0, "piano", (0, k)), start=0.0, stop=24.0, quarter_s=0.4, repeats=1
+            )
+            events = note_events(piece, p)
+            at = onsets[: len(events)]
+            for beat, found in louder.items():
+                on = (at % beat < 1e-3) & (at % 3 > 1e-3)
+                found.append(events[on, 3].mean() - events[at % beat > 1e-3, 3].mean())
+            delay = events[:, 0] - 0.4 * at
+            late.append(delay[at % beat_q > 1e-3].mean() - delay[at % beat_q < 1e-3].mean())
+        assert np.mean(louder[beat_q]) > 6 > 3 + np.mean(louder[other_q])
+        assert 0.01 * beat_q * 0.4 < np.mean(late) < 0.08 * beat_q * 0.4
+
+
 @pytest.mark.parametrize(("attacks_per_s", "wanted"), [(1.0, 0), (2.2, 0), (2.5, 1), (4.2, 1), (4.6, 2), (9.0, 2)])
 def test_tempo_counts_attacks(make_piece, attacks_per_s, wanted):
     onsets = np.arange(64, dtype=np.float32)
