@@ -260,7 +260,8 @@ class Studio:
 
     def options(self) -> dict[str, Any]:
         """Choices, ranges, defaults and a sentence for every argument: the page, the API and the CLI all read this."""
-        defaults = Request(self.labels["style"][0], self.labels["ensemble"][0], 0)
+        style, ensemble = ([*self.labels[name], ANY][0] for name in ("style", "ensemble"))
+        defaults = Request(style, ensemble, 0)
         options: dict[str, Any] = {}
         for name in ("style", "ensemble", "sampler"):
             choices = list(SAMPLERS) if name == "sampler" else [ANY, *self.labels[name]]

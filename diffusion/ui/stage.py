@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from diffusion.studio import Request, Studio, draw_seed
+from diffusion.studio import ANY, Request, Studio, draw_seed
 
 
 def staged(studio: Studio, wish: Mapping[str, Any]) -> Request:
@@ -25,7 +25,7 @@ def staged(studio: Studio, wish: Mapping[str, Any]) -> Request:
         chosen = dict(options["presets"][preset])
         request = replace(request, **{"knobs": {}, **chosen})
     if turn:
-        ensembles = studio.labels["ensemble"]
+        ensembles = studio.labels["ensemble"] or [ANY]
         if not isinstance(turn, int) or isinstance(turn, bool):
             raise ValueError(f"turn: got {turn!r}, need a whole number")
         at = ensembles.index(request.ensemble) if request.ensemble in ensembles else -1
