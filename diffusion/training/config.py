@@ -10,10 +10,14 @@ from .run import RunConfig
 
 @dataclass(frozen=True)
 class TrainingConfig(RunConfig):
-    """The training of a denoiser. A batch may also have as many frames in clips of `clip_frames`."""
+    """The training of a denoiser. A batch may also have as many frames in clips of `clip_frames`.
+
+    `gain_db` is how far the level of a clip is moved up or down, at random; clips are brought to one loudness at last.
+    """
 
     clip_frames: int = 640
     label_dropout: float = 0.1
+    gain_db: float = 0.0
     prediction: str = "moments-spread"
     schedule: str = "cosine"
     shift: float = 0.0

@@ -16,6 +16,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Configuration, load, save
 from diffusion.data.dataset import Features
 from diffusion.denoisers import LEARNED_VARIANCES
@@ -180,6 +181,10 @@ def draw(
     frames = config.clip_frames if rng.random() < 0.5 else config.frames
     batch = max(1, config.batch * config.frames // frames)
     x0, labels = features.crop(rng, frames, batch)
+    if config.gain_db:
+        mel = MelParameters(**features.settings["codec"])
+        gain_db = torch.from_numpy(rng.uniform(-config.gain_db, config.gain_db, (batch, 1, 1, 1))).float()
+        x0 = (x0 + gain_db * (math.log(10) / 20 / mel.scale)).clamp(*mel.bounds)
     generator = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
     t = low_discrepancy(batch, generator)
     eps = torch.randn(x0.shape, generator=generator)

@@ -1,6 +1,7 @@
 """Training on a few synthetic notes: it learns, stops, resumes bit for bit, and says what is wrong."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import load
 from diffusion.data.dataset import VERSION, Features
 from diffusion.training.config import TrainingConfig
@@ -97,6 +99,17 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(data: Path, tmp_p
     states = [torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "halves")]
     for name, tensor in states[0]["network"].items():
         assert torch.equal(tensor, states[1]["network"][name]), name
+
+
+def test_a_gain_moves_every_clip_by_its_own_level(data: Path) -> None:
+    features = Features(data, "train")
+    plain, moved = (draw(features, TrainingConfig(steps=1, gain_db=g, **TINY), 0, 0)[0] for g in (0.0, 6.0))
+    floor = MelParameters().bounds[0]
+    away = (moved - plain).masked_fill((plain <= floor) | (moved <= floor), 0.0).flatten(1)
+    level = away.abs().max(1).values * MelParameters.scale * 20 / math.log(10)
+    assert bool((level > 0).all())
+    assert bool((level <= 6 + 1e-4).all())
+    assert len(level.unique()) == len(level)
 
 
 def test_two_processes_train_one_model(data: Path, tmp_path: Path) -> None:
