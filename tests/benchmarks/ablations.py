@@ -26,6 +26,7 @@ from diffusion.training.loop import describe, draw
 from diffusion.training.optimizer import build_optimizers
 
 COMMON: dict[str, object] = {"warmup_steps": 50, "save_minutes": 1e6, "log_steps": 20, "lr": 1.5e-3}
+DONE = "state-of-the-whole-run.pt"
 VARIANTS: dict[str, dict[str, object]] = {
     "as it is": {},
     "patch of 2 frames": {"patch_frames": 2},
@@ -99,28 +100,28 @@ def main() -> None:
     if not timing.exists():
         timing.write_text(json.dumps(seconds_a_step(args.data), indent=1))
     seconds = json.loads(timing.read_text())
-    rows, first = [], {}
+    rows: list[list[str]] = []
+    first: dict[str, float] = {}
     for name, changes in VARIANTS.items():
         run = args.out / name.replace(" ", "-").replace(",", "").replace("(", "").replace(")", "")
         steps = round(60 * args.minutes / seconds[name])
         settings = flags({"steps": steps, **COMMON, **changes})
-        command = [
-            "python",
-            "-m",
-            "diffusion",
-            "train",
-            f"--data={args.data}",
-            f"--out={run}",
-            "--no-compile",
-            *settings,
-        ]
-        subprocess.run([sys.executable, *command[1:]], check=True, stdout=subprocess.DEVNULL)
+        if not (run / DONE).exists():
+            command = [sys.executable, "-m", "diffusion", "train", f"--data={args.data}", f"--out={run}"]
+            subprocess.run([*command, "--no-compile", *settings], check=True, stdout=subprocess.DEVNULL)
+            (run / "state.pt").rename(run / DONE)
         errors = held_out(run)
-        (run / "state.pt").unlink(missing_ok=True)  # the log stays, and says that the run is over
         first = first or errors
         change = math.exp(statistics.mean(math.log(errors[level] / first[level]) for level in errors)) - 1
-        shown = " ".join(flags({"steps": steps, **COMMON, **changes}))
-        rows.append([name, str(steps), *(f"{each:.4f}" for each in errors.values()), f"{change:+.1%}", f"`{shown}`"])
+        rows.append(
+            [
+                name,
+                str(steps),
+                *(f"{each:.4f}" for each in errors.values()),
+                f"{change:+.1%}",
+                f"`{' '.join(settings)}`",
+            ]
+        )
         print("  ".join(rows[-1]), flush=True)
         head = ["variant", "steps", *(f"σ {level}" for level in errors), "mean", "python -m diffusion train …"]
         lines = [head, ["---"] * len(head), *rows]

@@ -60,7 +60,7 @@ def test_a_run_in_two_halves_is_the_run_in_one(audio, tmp_path):
 
 def test_another_configuration_is_refused(audio, tmp_path):
     train_vocoder(VocoderTraining(steps=1, **TINY), audio, tmp_path)
-    with pytest.raises(ValueError, match="another configuration: lr: saved 0.002, now 0.0001"):
+    with pytest.raises(ValueError, match=r"another configuration: lr: saved 0\.002, now 0\.0001"):
         train_vocoder(VocoderTraining(steps=2, lr=1e-4, **TINY), audio, tmp_path)
 
 
