@@ -99,11 +99,16 @@ def train(
         )
         save(out, configuration, average.module.state_dict(), torch.bfloat16)
         write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
-        if test_features is not None:
-            log({"step": step, "seconds": round(seconds, 1), **validate(configuration, average.module, test_features)})
+        log_held_out()
         on_save()
 
+    def log_held_out() -> None:
+        if test_features is not None:
+            log({"step": step, "seconds": round(seconds, 1), **validate(configuration, average.module, test_features)})
+
     first_step = step
+    if main and init is not None and step == 0:
+        log_held_out()  # what the weights that it begins with are worth here
     save_s, clock, saved, losses = 0.0, time.monotonic(), time.monotonic(), []
     left_s = deadline - clock
     while (progress := config.progress(step, seconds, left_s)) < 1:

@@ -26,7 +26,8 @@ GAP = 4  # pixels
 def write_sheet(path: Path, configuration: Configuration, network: nn.Module) -> None:
     """A PNG of spectrograms, one clip for each ensemble, or style if there are more, and the others taking turns.
 
-    Other labels are left free, and so are these in a model that has no value of them. The seeds are the columns' numbers: sheets of one run show the same clips growing.
+    Other labels are left free, and so are these in a model that has no value of them. The seeds are the columns'
+    numbers: sheets of one run show the same clips growing.
     """
     device = next(network.parameters()).device
     labels = {name: values for name, values in configuration.labels.items() if name in GUIDED and values}
