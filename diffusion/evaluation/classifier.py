@@ -37,13 +37,19 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class EarConfig:
-    """What an ear knows and hears: the names of its answers, the features' settings, the frames of a clip."""
+    """What an ear knows and hears: the names of its answers, the features' settings, the frames of a clip.
+
+    `time_stride` is that of the first layer and `time_layers` how many convolutions follow over time alone, each
+    reaching twice as far as the one before: what tells a jig from a reel is how the beat divides, and over how long.
+    """
 
     styles: tuple[str, ...]
     ensembles: tuple[str, ...]
     frames: int
     mel: MelParameters
     width: int = 24
+    time_stride: int = 4
+    time_layers: int = 1
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -71,7 +77,7 @@ class Ear(nn.Module):
         self.config = config
         w = config.width
         self.front = nn.Sequential(
-            _convolution(2, w, (5, 7), (2, 4)),
+            _convolution(2, w, (5, 7), (2, config.time_stride)),
             _convolution(w, 2 * w, (3, 3), (2, 2)),
             _convolution(2 * w, 4 * w, (3, 3), (2, 2)),
             _convolution(4 * w, 4 * w, (3, 3), (1, 1)),
@@ -81,7 +87,10 @@ class Ear(nn.Module):
             nn.Conv2d(4 * w, 6 * w, (config.mel.bands // 16, 1), bias=False), nn.BatchNorm2d(6 * w), nn.ReLU()
         )
         self.over_time = nn.Sequential(
-            nn.Conv1d(6 * w, 6 * w, 5, padding=2, bias=False), nn.BatchNorm1d(6 * w), nn.ReLU()
+            nn.Conv1d(6 * w, 6 * w, 5, padding=2, bias=False),
+            nn.BatchNorm1d(6 * w),
+            nn.ReLU(),
+            *(_Further(6 * w, 2**layer) for layer in range(1, config.time_layers)),
         )
         self.embed = nn.Sequential(nn.Linear(24 * w, 128), nn.ReLU())
         self.dropout = nn.Dropout(0.3)
@@ -111,6 +120,18 @@ class Ear(nn.Module):
             torch.cat([p.ensemble for p in parts]),
             torch.cat([p.embedding for p in parts]),
         )
+
+
+class _Further(nn.Module):
+    """(B, C, F) plus its convolution over five frames that are `dilation` apart."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.convolve = nn.Conv1d(channels, channels, 5, padding=2 * dilation, dilation=dilation, bias=False)
+        self.norm = nn.BatchNorm1d(channels)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + F.relu(self.norm(self.convolve(h)))
 
 
 def _convolution(channels: int, out: int, size: tuple[int, int], stride: tuple[int, int]) -> nn.Module:
@@ -244,6 +265,8 @@ def train_ear(
     *,
     frames: int = 640,
     width: int = 24,
+    time_stride: int = 4,
+    time_layers: int = 1,
     training: EarTraining | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> tuple[Ear, dict[str, Any]]:
@@ -255,7 +278,7 @@ def train_ear(
     settings = features.settings
     mel = MelParameters(**settings["codec"])
     labels = settings["labels"]
-    config = EarConfig(tuple(labels["style"]), tuple(labels["ensemble"]), frames, mel, width)
+    config = EarConfig(tuple(labels["style"]), tuple(labels["ensemble"]), frames, mel, width, time_stride, time_layers)
     none = len(config.styles)
     learn, stop = hold_back(features, frames, training.held_back, training.seed)
     codec = LogMelCodec(mel, GriffinLim(training.iterations, mel=mel))
@@ -346,7 +369,7 @@ def load_ear(folder: Path) -> Ear:
             raise ValueError(f"format: got {stored['format']!r}, this version reads {FORMAT}")
         s = stored["ear"]
         config = EarConfig(
-            tuple(s["styles"]), tuple(s["ensembles"]), s["frames"], MelParameters(**s["mel"]), s["width"]
+            **{**s, "styles": tuple(s["styles"]), "ensembles": tuple(s["ensembles"]), "mel": MelParameters(**s["mel"])}
         )
         ear = Ear(config)
         weights = load_file(folder / WEIGHTS)
