@@ -22,6 +22,7 @@ def main() -> None:
 
     from diffusion.hub import fetch
     from diffusion.studio import find_checkpoint
+    from diffusion.ui.gallery import gallery_of
     from diffusion.ui.links import check_public_url
     from diffusion.ui.page import build, launch
     from diffusion.ui.phone import Handouts
@@ -33,6 +34,7 @@ def main() -> None:
         public_url = check_public_url(args.public_url) if args.public_url else None
         folder = fetch(args.checkpoint) if args.checkpoint else find_checkpoint()
         studio = open_studio(folder, args.device)
+        gallery = gallery_of(studio, folder)
     except ValueError as error:
         sys.exit(f"error: {error}")
     welcome = folder / "welcome.wav"
@@ -40,7 +42,8 @@ def main() -> None:
         sys.exit(0 if rehearse(studio, welcome, host, args.port, public_url) else 1)
     threading.Thread(target=studio.warm_up, name="warm-up", daemon=True).start()
     handouts = Handouts()
-    launch(build(studio, welcome, host, public_url, handouts), handouts, server_name=args.host, server_port=args.port)
+    page = build(studio, welcome, host, public_url, handouts, gallery)
+    launch(page, handouts, gallery, server_name=args.host, server_port=args.port)
 
 
 if __name__ == "__main__":

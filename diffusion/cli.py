@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from diffusion import generate, hub
+from diffusion import gallery, generate, hub
 from diffusion.data import command as data
 from diffusion.evaluation import command as evaluation
 from diffusion.training import command as training
@@ -14,6 +14,7 @@ from diffusion.training.kit import command as kit
 
 COMMANDS = {
     "generate": (generate, "compose a clip"),
+    "gallery": (gallery, "make a clip of every style by every ensemble, for people to hear first"),
     "data": (data, "turn scores into labelled features"),
     "train": (training, "train a denoiser on features"),
     "kit": (kit, "train on a borrowed machine without network"),

@@ -9,7 +9,8 @@ from pathlib import Path
 from diffusion import checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL_FILES = (checkpoint.WEIGHTS, checkpoint.CONFIG, checkpoint.CARD)
+GALLERY_FILES = tuple(f"gallery/{name}" for name in ("index.json", "README.md", "*.mp3", "*.webp"))
+MODEL_FILES = (checkpoint.WEIGHTS, checkpoint.CONFIG, checkpoint.CARD, *GALLERY_FILES)
 SPACE_FILES = (
     "app.py",
     "requirements.txt",

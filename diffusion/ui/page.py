@@ -23,6 +23,7 @@ from diffusion.ui.compare import Comparisons, compare_room, connect
 from diffusion.ui.controls import Rail, build_presets, preset_of
 from diffusion.ui.endpoints import build_endpoints
 from diffusion.ui.film import notes
+from diffusion.ui.gallery import gallery_routes, gallery_wall
 from diffusion.ui.links import filed, linked, shared
 from diffusion.ui.phone import Handouts
 from diffusion.ui.race import Races, is_shared
@@ -61,11 +62,12 @@ def build(
     host: str | None = None,
     public_url: str | None = None,
     handouts: Handouts | None = None,
+    gallery: Path | None = None,
 ) -> gr.Blocks:
     """The page with its endpoints. `welcome` is a WAV file beside the film (.json) of its run.
 
     `host` is what the server will listen on and `public_url` how others call it, for links that travel. Finished
-    clips are kept in `handouts`, whose routes `launch` serves.
+    clips are kept in `handouts`, whose routes `launch` serves, as it does the `gallery` of the studio's model.
     """
     handouts = handouts or Handouts()
     visits = Visits(studio, welcome, handouts)
@@ -127,6 +129,8 @@ def build(
                 generate = gr.Button(tr("Generate"), variant="primary", interactive=False, elem_id="generate")
         rail = Rail(studio)
         gr.HTML((BROWSER / "takes.html").read_text(), elem_id="takes", apply_default_css=False, padding=False)
+        if gallery:
+            gallery_wall()
 
         busy: dict[Any, Any] = {generate: gr.update(interactive=False), stop: gr.update(interactive=True)}
         idle: dict[Any, Any] = {generate: gr.update(interactive=True), stop: gr.update(interactive=False)}
@@ -206,6 +210,9 @@ def build(
                 text = f"Settings restored. They are for the model {request.model}, {elsewhere}"
             elif given.get("stopped_at") is not None:
                 text = "Settings restored. That clip was stopped early: generate to hear it finished."
+            elif event._data.get("vary"):
+                text = "Settings restored: Generate makes a variation with another seed."
+                updates |= {rail.keep: False, rail.used: str(request.seed)}
             else:
                 text = "Settings restored: generate to hear it."
             return updates | {view: _note(text)}
@@ -248,7 +255,7 @@ def build(
         to_hear = [view, rail.settings, rail.controls["seed"], rail.used, generate, stop]
         blocks.load(on_load, outputs=[view, generate, *rail.outputs], **AT_ONCE)
         blocks.load(on_welcome, outputs=[view, rail.settings, generate, stop], **QUEUED)
-        view.restore(on_restore, outputs=[view, *rail.outputs], **AT_ONCE)
+        view.restore(on_restore, outputs=[view, rail.used, *rail.outputs], **AT_ONCE)
         runs = [
             generate.click(
                 on_generate, inputs=[rail.keep, rail.used, *rail.inputs], outputs=to_hear, trigger_mode="once", **QUEUED
@@ -295,11 +302,13 @@ def build(
     return blocks
 
 
-def launch(blocks: gr.Blocks, handouts: Handouts | None = None, **arguments: Any) -> None:
-    """Serve the page and the `handouts`: nothing is fetched from or sent to anywhere else."""
+def launch(blocks: gr.Blocks, handouts: Handouts | None = None, gallery: Path | None = None, **arguments: Any) -> None:
+    """Serve the page, the `handouts` and the `gallery`: nothing is fetched from or sent to anywhere else."""
     routes: list[BaseRoute] = [Mount("/page", StaticFiles(directory=BROWSER))]
+    routes += handouts.routes() if handouts else []
+    routes += gallery_routes(gallery) if gallery else []
     blocks.launch(
-        app_kwargs={"routes": routes + (handouts.routes() if handouts else [])},
+        app_kwargs={"routes": routes},
         theme=theme(),
         css="".join(sheet.read_text() for sheet in sorted(BROWSER.glob("*.css"))),
         footer_links=["api"],

@@ -1,5 +1,6 @@
 // Where the page's modules meet. The score's component calls `mount` once, with its `element`, `trigger(event, data)`,
 // `server` functions and `upload`, and hands every message of the server to the function that comes back.
+import * as gallery from "./gallery.js";
 import * as keys from "./keys.js";
 import * as race from "./race.js";
 import * as rail from "./rail.js";
@@ -12,6 +13,6 @@ import { localise } from "./words.js";
 export function mount(host) {
   localise(document.body);
   const score = new Score(host);
-  for (const part of [reveal, takes, keys, stage, race, rail]) part.mount(host, score);
+  for (const part of [reveal, takes, gallery, keys, stage, race, rail]) part.mount(host, score);
   return (message) => score.receive(message);
 }

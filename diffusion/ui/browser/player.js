@@ -41,9 +41,9 @@ export class Player extends EventTarget {
   }
 
   // The context runs at the rate of the clips, so that nothing resamples them and the seam of a loop stays as it is.
-  decode(wav) {
-    this.#context ??= new AudioContext({ latencyHint: "interactive", sampleRate: rateOf(wav) });
-    return this.#context.decodeAudioData(wav);
+  decode(bytes, rate = rateOf(bytes)) {
+    this.#context ??= new AudioContext({ latencyHint: "interactive", sampleRate: rate });
+    return this.#context.decodeAudioData(bytes);
   }
 
   get duration() { return this.#sound?.buffer.duration ?? 0; }

@@ -111,15 +111,20 @@ export class Score extends EventTarget {
 
   // Puts a finished clip on: its picture, its film, its sound. Pictures of a run that is under way stay.
   async showClip(clip, { sound = player.playing, position = 0, gain = 1, fade = undefined } = {}) {
-    clip.buffer ??= await player.decode(bytesOf(clip.audio).buffer);
+    clip.buffer ??= await player.decode(bytesOf(clip.audio).buffer, clip.sample_rate_hz);
     this.clip = clip;
     if (!this.element.classList.contains("sampling")) this.#showFilm(clip);
     this.element.querySelector(".score").dataset.clip = clip.run;
     const download = this.find(".download");
     if (download.href) URL.revokeObjectURL(download.href);
-    download.href = URL.createObjectURL(new Blob([bytesOf(clip.audio)], { type: "audio/wav" }));
-    download.download = clip.name;
-    download.removeAttribute("aria-disabled");
+    if (clip.example) { // its settings make the WAV; what is here is smaller
+      download.removeAttribute("href");
+      download.setAttribute("aria-disabled", "true");
+    } else {
+      download.href = URL.createObjectURL(new Blob([bytesOf(clip.audio)], { type: "audio/wav" }));
+      download.download = clip.name;
+      download.removeAttribute("aria-disabled");
+    }
     this.find(".link").disabled = this.find(".play").disabled = false;
     player.show(clip.buffer, { position, gain, fade });
     this.#axis(player.duration);
@@ -150,11 +155,11 @@ export class Score extends EventTarget {
   #showFilm(clip) {
     this.frames = [...clip.film];
     const film = this.find(".film input"), last = this.frames.at(-1);
-    film.max = this.frames.length; // before the value, which it bounds
-    film.value = this.frames.length;
-    film.disabled = false;
+    film.max = this.frames.length || 1; // before the value, which it bounds
+    film.value = film.max;
+    film.disabled = !last;
     this.#paint("belief", clip.score);
-    if (last) this.#paint("noise", last.noise);
+    this.#paint("noise", last?.noise ?? clip.score);
     const step = clip.settings.stopped_at ?? last?.total;
     this.#number("step", last ? `${step} / ${last.total}` : "–");
     this.#number("t", last && step < last.total ? last.t.toFixed(3) : "0.000");

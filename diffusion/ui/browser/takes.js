@@ -79,7 +79,7 @@ class Takes {
   }
 
   #keep(clip) {
-    if (!clip.welcome && !this.#takes.some((take) => take.run === clip.run)) {
+    if (!clip.welcome && !clip.example && !this.#takes.some((take) => take.run === clip.run)) {
       this.#takes.unshift({ ...clip });
       for (const gone of this.#takes.splice(KEPT)) {
         for (const side of SIDES) if (this.#marks[side] === gone.run) this.#marks[side] = null;
