@@ -66,10 +66,8 @@ def run(args: argparse.Namespace) -> None:
     _write_pieces(table, pieces, family_of, split_of)
     print(summary(pieces, family_of, split_of))
     hours = {"train": args.hours, "ear": args.ear_hours, "test": args.test_hours}
-    for split in args.splits:
-        job = features.Job(args.out, cache, split, hours[split], args.seed, fonts[split])
-        members = [i for i, s in enumerate(split_of) if s == split]
-        features.write_split(job, family_of, members, args.workers, bar(split))
+    jobs = [features.Job(args.out, cache, split, hours[split], args.seed, fonts[split]) for split in args.splits]
+    features.write_splits(jobs, family_of, split_of, args.workers, bar("features"))
     card.write(args.out)
 
 

@@ -208,30 +208,37 @@ def _shard_job(arguments: tuple[Path, list[Performance], Path, list[int], tuple[
     return sum(p.frames for p in performances)
 
 
-def write_split(
-    job: Job,
+def write_splits(
+    jobs: Iterable[Job],
     families: list[int],
-    members: list[int],
+    split_of: list[str],
     workers: int,
     progress: Callable[[Iterable[int], int], Iterable[int]] = lambda results, _: results,
 ) -> int:
-    """Write all shards of a split that are not there yet, in order, over processes. Returns how many were written."""
-    for font in job.fonts:
-        check_font(font)
-    plan = plan_split(_pieces(job.scores), members, job.split, job.hours, job.seed)
-    settings = job.settings(len(plan))
-    paths = [shard_path(job.out, job.split, index) for index in range(len(plan))]
-    todo = [i for i, path in enumerate(paths) if not is_finished(path, settings)]
-    jobs = [(paths[i], plan[i], job.scores, families, job.fonts, settings) for i in todo]
+    """Write all shards that are not there yet, in order, over processes. Returns how many were written.
+
+    `families` and `split_of` say of every piece its family and the split that it belongs to.
+    """
+    todo = []
+    for job in jobs:
+        for font in job.fonts:
+            check_font(font)
+        members = [index for index, split in enumerate(split_of) if split == job.split]
+        plan = plan_split(_pieces(job.scores), members, job.split, job.hours, job.seed)
+        settings = job.settings(len(plan))
+        for index, performances in enumerate(plan):
+            path = shard_path(job.out, job.split, index)
+            if not is_finished(path, settings):
+                todo.append((path, performances, job.scores, families, job.fonts, settings))
     if workers == 1:
-        for _ in progress(map(_shard_job, jobs), len(jobs)):
+        for _ in progress(map(_shard_job, todo), len(todo)):
             pass
-        return len(jobs)
+        return len(todo)
     # Forked workers could hang in torch's thread pool.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
-            for _ in progress(pool.map(_shard_job, jobs), len(jobs)):
+            for _ in progress(pool.map(_shard_job, todo), len(todo)):
                 pass
         except BrokenProcessPool as error:
             raise RuntimeError("a worker ended early (out of memory?); run again to go on where it stopped") from error
-    return len(jobs)
+    return len(todo)

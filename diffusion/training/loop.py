@@ -49,7 +49,7 @@ def train(
     A run found in `out` goes on where its state was saved, bit for bit on one machine: every step draws from a
     generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint,
     which may have other labels and parts (`warm_start`). By `deadline`, a time of `time.monotonic`, all is over, the
-    last save included, if that takes no longer than the ones before; the learning rate decays in time. `on_save` is
+    last save included, if that takes no longer than the one before; the learning rate decays in time. `on_save` is
     called when the files of a save are written. ValueError if the state in `out` belongs to another configuration.
     """
     accelerator = Accelerator(cpu=cpu)
@@ -106,11 +106,19 @@ def train(
         if test_features is not None:
             log({"step": step, "seconds": round(seconds, 1), **validate(configuration, average.module, test_features)})
 
-    first_step = step
+    def agreed(seconds: float, left_s: float) -> tuple[float, float]:
+        """One clock for all processes: they must agree on the rate and on when to end."""
+        if accelerator.num_processes > 1:
+            seconds, left_s = broadcast(torch.tensor([seconds, left_s], device=device)).tolist()
+        return seconds, left_s
+
+    first_step, save_s = step, 0.0
     if main and init is not None and step == 0:
+        clock = time.monotonic()
         log_held_out()  # what the weights that it begins with are worth here
-    save_s, clock, saved, losses = 0.0, time.monotonic(), time.monotonic(), []
-    left_s = deadline - clock
+        save_s = 3 * (time.monotonic() - clock)  # a first guess: a sheet needs twice as many passes
+    clock, saved, losses = time.monotonic(), time.monotonic(), []
+    seconds, left_s = agreed(seconds, deadline - clock - save_s)
     while (progress := config.progress(step, seconds, left_s)) < 1:
         lr = config.learning_rate(step, progress)
         for optimizer in optimizers:
@@ -130,10 +138,8 @@ def train(
         losses.append(loss.detach())
         step += 1
         now = time.monotonic()
-        seconds, clock = seconds + now - clock, now
-        left_s = deadline - now - save_s
-        if accelerator.num_processes > 1:  # one clock for all: they must agree on the rate and on when to end
-            seconds, left_s = broadcast(torch.tensor([seconds, left_s], device=device)).tolist()
+        seconds, left_s = agreed(seconds + now - clock, deadline - now - save_s)
+        clock = now
         if step % config.log_steps == 0:
             mean = torch.stack(losses).mean().item()
             losses.clear()
@@ -146,7 +152,7 @@ def train(
         if now - saved > 60 * config.save_minutes and left_s > save_s:  # or there would be no time for the last one
             checkpoint()
             saved = clock = time.monotonic()
-            save_s = max(save_s, saved - now)
+            save_s = saved - now
     if step > first_step:
         checkpoint()
 

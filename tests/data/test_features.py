@@ -26,24 +26,24 @@ HOURS = 0.15
 FEW = ("piano", "strings", "brass")  # what is rendered here, lest it take long
 
 
-def write(job: features.Job, families: list[int], members: list[int], workers: int) -> int:
+def write(job: features.Job, families: list[int], split_of: list[str], workers: int) -> int:
     """A split of FEW ensembles in two shards."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(features, "ENSEMBLES", FEW)
         patch.setattr(features, "SHARD_S", HOURS * 3600 / 2)
-        return features.write_split(job, families, members, workers)
+        return features.write_splits([job], families, split_of, workers)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, pieces):
-    """A small training split of two shards: (job, families, members)."""
+    """A small training split of two shards: (job, families, split_of)."""
     out = tmp_path_factory.mktemp("features")
     save_pieces(out / "scores.npz", pieces)
     families = find_families(pieces)
-    members = [i for i, s in enumerate(split_families(pieces, families, 0)) if s == "train"]
+    split_of = split_families(pieces, families, 0)
     job = features.Job(out, out / "scores.npz", "train", HOURS, 0, (DEFAULT_FONT,))
-    assert write(job, families, members, workers=1) == 2
-    return job, families, members
+    assert write(job, families, split_of, workers=1) == 2
+    return job, families, split_of
 
 
 def test_every_style_is_rendered_on_every_ensemble_for_the_same_time(pieces):
@@ -77,7 +77,8 @@ def test_a_plan_needs_pieces_of_every_style(pieces):
 
 
 def test_a_shard_holds_what_its_labels_say(made, pieces, monkeypatch):
-    job, families, members = made
+    job, families, split_of = made
+    members = [i for i, split in enumerate(split_of) if split == "train"]
     monkeypatch.setattr(features, "ENSEMBLES", FEW)
     monkeypatch.setattr(features, "SHARD_S", HOURS * 3600 / 2)
     plan = features.plan_split(pieces, members, "train", HOURS, 0)
@@ -107,32 +108,32 @@ def test_a_shard_holds_what_its_labels_say(made, pieces, monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_bytes_over_several_processes(made, tmp_path: Path):
-    job, families, members = made
+    job, families, split_of = made
     again = dataclasses.replace(job, out=tmp_path)
-    write(again, families, members, workers=2)
+    write(again, families, split_of, workers=2)
     for index in range(2):
         first, second = (features.shard_path(out, "train", index).read_bytes() for out in (job.out, tmp_path))
         assert first == second
 
 
 def test_an_interrupted_run_goes_on(made):
-    job, families, members = made
+    job, families, split_of = made
     kept, lost = (features.shard_path(job.out, "train", index) for index in range(2))
     before, written = lost.read_bytes(), kept.stat().st_mtime_ns
     lost.unlink()
     lost.with_name(f".{lost.name}.part").write_bytes(before[: len(before) // 2])
-    assert write(job, families, members, workers=1) == 1
+    assert write(job, families, split_of, workers=1) == 1
     assert lost.read_bytes() == before
     assert kept.stat().st_mtime_ns == written
     assert sorted(p.name for p in lost.parent.iterdir()) == [kept.name, lost.name]
-    assert write(job, families, members, workers=1) == 0
+    assert write(job, families, split_of, workers=1) == 0
 
 
 @pytest.mark.parametrize(("change", "named"), [({"seed": 1}, "seed: 0 there, 1 wanted"), ({"hours": 0.151}, "hours")])
 def test_other_settings_are_refused(made, change, named):
-    job, families, members = made
+    job, families, split_of = made
     with pytest.raises(ValueError, match=f"other settings .*{named}"):
-        write(dataclasses.replace(job, **change), families, members, workers=1)
+        write(dataclasses.replace(job, **change), families, split_of, workers=1)
 
 
 def test_the_command_from_cached_scores_to_features(tmp_path: Path, pieces, capsys, monkeypatch):

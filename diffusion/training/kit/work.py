@@ -47,6 +47,10 @@ def work(
     left = (deadline - time.monotonic()) / 60
     print(f"of {minutes:g} minutes {minutes - left:.1f} are over, {max(left, 0.0):.1f} are left to train", flush=True)
     command.run(arguments, deadline=deadline, on_save=lambda: split(out / "run", out / "pieces"))
+    if not (out / "pieces").is_dir():
+        raise ValueError(f"minutes: {minutes:g} were over before the first step; run again with the same --out")
+    sizes = [each.stat().st_size for each in (out / "pieces").iterdir()]
+    print(f"{out / 'pieces'}: {len(sizes)} files, {sum(sizes) / 1e6:.0f} MB, the largest {max(sizes) / 1e6:.0f} MB")
 
 
 def _training_arguments(kit: Path, out: Path, minutes: float, settings: Sequence[str]) -> argparse.Namespace:
