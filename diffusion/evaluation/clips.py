@@ -1,11 +1,11 @@
-"""The clips that are judged: generated ones, held-out real ones and controls, each as features and as one hears it."""
+"""The clips that are judged: generated ones, real ones and controls, each as features and as one hears it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,31 +16,65 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from diffusion import checkpoint as checkpoints
 from diffusion.audio.codec import LogMelCodec
-from diffusion.audio.loudness import finish
+from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.mel import MelParameters
-from diffusion.checkpoint import Checkpoint
+from diffusion.checkpoint import Checkpoint, VocoderConfiguration
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
 from diffusion.denoisers import Clipped, Guided
-from diffusion.evaluation.controls import hold_chord, shuffle_frames
-from diffusion.evaluation.measures import pitch_grid
+from diffusion.evaluation.controls import CONTROLS
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import SAMPLERS
-from diffusion.theory import SeededNoise, uniform_grid
+from diffusion.theory import Cosine, GaussianDenoiser, SeededNoise, uniform_grid
 
-CONTROLS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "shuffled frames": shuffle_frames,
-    "one held chord": hold_chord,
-}
+Measure = Callable[[Tensor, Tensor], dict[str, Tensor]]
+"""(waves (B, N), what one hears (B, 1, bands, F)) -> numbers (B,) by name."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How clips are generated; by default as for a visitor who changes nothing."""
+
+    sampler: str = "unipc"
+    evaluations: int = 20
+    guidance_scale: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise ValueError(f"sampler: got {self.sampler!r}, allowed {', '.join(SAMPLERS)}")
+        if not 1 <= self.guidance_scale < float("inf"):
+            raise ValueError(f"guidance_scale: got {self.guidance_scale}, need a number from 1 (off)")
+        _ = self.steps
+
+    @property
+    def steps(self) -> int:
+        """The most steps that need no more evaluations than these; ValueError where even one step needs more."""
+        first, second, third = (self._count(steps) for steps in (1, 2, 3))
+        if self.evaluations < first:
+            raise ValueError(f"evaluations: got {self.evaluations}, but {self.sampler} needs at least {first}")
+        if self.evaluations < second:
+            return 1
+        return 2 + (self.evaluations - second) // (third - second)  # from the second step on all cost the same
+
+    def _count(self, steps: int) -> int:
+        """Counted on a denoiser of one number."""
+        denoiser = GaussianDenoiser(Cosine(), torch.zeros(1), torch.ones(1))
+        times = uniform_grid(denoiser.schedule, steps)
+        run = SAMPLERS[self.sampler].steps(denoiser, torch.zeros(1, 1), times, cond={}, noise=SeededNoise([0]))
+        return [step.evaluations for step in run][-1]
+
+    def __str__(self) -> str:
+        return f"{self.sampler}, {self.evaluations} evaluations, guidance {self.guidance_scale:g}"
 
 
 @dataclass(frozen=True)
 class ClipSet:
-    """N clips under one name, with what made them: `style` and `ensemble` (N,) counted from 0.
+    """N clips under one name, with what they were meant to be: `style` and `ensemble` (N,) counted from 0.
 
-    `features` and `heard` (N, 1, bands, F): as made, and decoded, finished and encoded again. `grid` (N,) and
-    `pitch_classes` (N, 12) are measured on the finished waves.
+    `features` and `heard` (N, 1, bands, F): as made, and decoded, finished and encoded again. `gain` (N,) is what the
+    decoded waves were amplified by; `measures` {group: {name: (N,)}} were taken on the finished waves.
     """
 
     name: str
@@ -48,18 +82,32 @@ class ClipSet:
     ensemble: Tensor
     features: Tensor
     heard: Tensor
-    grid: Tensor
-    pitch_classes: Tensor
+    gain: Tensor
+    measures: dict[str, dict[str, Tensor]]
 
     def __len__(self) -> int:
         return len(self.style)
 
+    def first(self, count: int) -> ClipSet:
+        """The first clips alone."""
+        return ClipSet(
+            self.name,
+            *(each[:count] for each in (self.style, self.ensemble, self.features, self.heard, self.gain)),
+            {group: {name: each[:count] for name, each in values.items()} for group, values in self.measures.items()},
+        )
+
+    def undecoded(self, mel: MelParameters) -> Tensor:
+        """The features (N, 1, bands, F), as loud as the clips are heard: what a perfect decoder would leave of them."""
+        level = self.gain.log() / mel.scale
+        return (self.features + level[:, None, None, None]).clamp(*mel.bounds)
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a set is made, batch by batch. `settings` (JSON values) decide the result, and name its place on disk.
+    """How a set is made, batch by batch. `settings` (JSON values) decide every clip, and name its place on disk.
 
-    `make(rows)` gives features (len(rows), 1, bands, F) of the clips with these indices.
+    `make(rows)` gives features (len(rows), 1, bands, F) of the clips with these indices. A clip is the same in a set
+    of any length.
     """
 
     name: str
@@ -70,7 +118,51 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        return hashlib.sha256(json.dumps([self.name, self.settings], sort_keys=True).encode()).hexdigest()[:12]
+        return digest(self.name, self.settings)
+
+
+def digest(*settings: Any) -> str:
+    """12 hexadecimal digits that name JSON values."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Playback:
+    """From features to what one hears; `decoder` names what decodes, its weights included."""
+
+    codec: LogMelCodec
+    decoder: str
+
+    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features (B, 1, bands, F) to finished waves (B, N), these encoded again (B, 1, bands, F), and gains (B,)."""
+        rate_hz, device = self.codec.mel.sample_rate_hz, self.codec.window.device
+        with torch.no_grad():
+            wave = self.codec.decode(features.to(device))
+            gain = clip_gain(wave, rate_hz)
+            clips = finish(wave, rate_hz, gain)
+            return clips.cpu(), self.codec.encode(clips).clamp(*self.codec.bounds).cpu(), gain.float()
+
+
+def find_vocoder(folder: Path, mel: MelParameters) -> Path | None:
+    """The first vocoder in `folder` that decodes such features, if there is one."""
+    for each in checkpoints.find(folder, VocoderConfiguration):
+        if checkpoints.load_vocoder(each).mel == mel:
+            return each
+    return None
+
+
+def load_playback(mel: MelParameters, vocoder: Path | None, device: torch.device | None = None) -> Playback:
+    """With the vocoder in a folder, as fast as the device allows, or with Griffin-Lim where it is None."""
+    device = device or torch.device("cpu")
+    if vocoder is None:
+        return Playback(LogMelCodec(mel).to(device), "Griffin-Lim")
+    network = checkpoints.load_vocoder(vocoder, device)
+    if network.mel != mel:
+        raise ValueError(f"vocoder: {vocoder} decodes features of {network.mel}, need {mel}")
+    network.precision = fast_dtype(device)
+    files = [(vocoder / name).read_bytes() for name in (checkpoints.CONFIG, checkpoints.WEIGHTS)]
+    weights = hashlib.sha256(b"".join(files)).hexdigest()[:12]
+    return Playback(LogMelCodec(mel, network).to(device), f"vocoder {vocoder.resolve().name} ({weights})")
 
 
 def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:
@@ -81,44 +173,48 @@ def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:
     return rows[:, 1], rows[:, 2]
 
 
-def generated(
-    checkpoint: Checkpoint, clips: int, *, guidance_scale: float, steps: int, seed: int, bounds: tuple[float, float]
-) -> Recipe:
-    """Clips of a checkpoint by UniPC on the uniform grid; clip i has its own noise, seeded by (seed, i)."""
+def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = None) -> Recipe:
+    """`clips` clips for each pair of style and ensemble, every other label left open, on the uniform grid.
+
+    Clip i has its own noise, seeded by (seed, i).
+    """
+    way = way or Way()
     configuration = checkpoint.configuration
     style, ensemble = pairs(len(configuration.labels["style"]), len(configuration.labels["ensemble"]), clips)
-    bands = MelParameters(**configuration.codec).bands
+    mel = MelParameters(**configuration.codec)
     device = next(checkpoint.network.parameters()).device
     dtype = fast_dtype(device)
 
     def make(rows: range) -> Tensor:
-        shape = (len(rows), 1, bands, configuration.frames)
         noise = SeededNoise([seed * 1_000_000 + i for i in rows])
-        x = noise(0, torch.empty(shape, device=device))
-        scale = torch.full((len(rows),), guidance_scale, device=device)
-        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}), bounds)
-        cond = {"style": style[rows].to(device) + 1, "ensemble": ensemble[rows].to(device) + 1}
-        times = uniform_grid(denoiser.schedule, steps)
+        x = noise(0, torch.empty(len(rows), 1, mel.bands, configuration.frames, device=device))
+        scale = torch.full((len(rows),), way.guidance_scale, device=device)
+        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}), mel.bounds)
+        chosen = {"style": style[rows] + 1, "ensemble": ensemble[rows] + 1}
+        left_open = torch.zeros(len(rows), dtype=torch.long)
+        cond = {name: chosen.get(name, left_open).to(device) for name in configuration.labels}
+        times = uniform_grid(denoiser.schedule, way.steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            for step in SAMPLERS["unipc"].steps(denoiser, x, times, cond=cond, noise=noise):
+            for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):
                 x = step.x
         return x.float().cpu()
 
     settings = {
         "checkpoint": checkpoint.digest,
-        "guidance_scale": guidance_scale,
+        "sampler": way.sampler,
+        "steps": way.steps,
+        "guidance_scale": way.guidance_scale,
         "guided": GUIDED[0],
-        "sampler": "unipc",
-        "steps": steps,
         "seed": seed,
-        "clips": clips,
-        "bounds": bounds,
     }
-    return Recipe(f"generated, guidance {guidance_scale:g}", style, ensemble, settings, make)
+    return Recipe(f"generated, {way}", style, ensemble, settings, make)
 
 
-def real(features: Features, clips: int, frames: int, seed: int) -> Recipe:
-    """Crops of a split, as many of each pair of labels; the performances of a pair take turns."""
+def real(features: Features, clips: int, frames: int, seed: int, skip: int = 0) -> Recipe:
+    """Crops of a split, as many of each pair of labels; the performances of a pair take turns.
+
+    `skip` leaves out the first turns, for a set of other crops, from other performances where there are enough.
+    """
     c = features.columns
     labels = features.settings["labels"]
     style, ensemble = pairs(len(labels["style"]), len(labels["ensemble"]), clips)
@@ -128,9 +224,8 @@ def real(features: Features, clips: int, frames: int, seed: int) -> Recipe:
         fitting = np.nonzero((c["style"] == s + 1) & (c["ensemble"] == e + 1) & (c["frames"] >= frames))[0]
         if not len(fitting):
             raise ValueError(f"frames: got {frames}, but split {features.split!r} has none so long of {s + 1}, {e + 1}")
-        rng = np.random.default_rng((seed, s, e))
-        order = rng.permutation(fitting)
-        turn = turns[s, e] = turns.get((s, e), -1) + 1
+        order = np.random.default_rng((seed, s, e)).permutation(fitting)
+        turn = turns[s, e] = turns.get((s, e), skip - 1) + 1
         index = int(order[turn % len(order)])
         start = int(np.random.default_rng((seed, s, e, turn)).integers(int(c["frames"][index]) - frames + 1))
         chosen.append((index, start))
@@ -139,56 +234,78 @@ def real(features: Features, clips: int, frames: int, seed: int) -> Recipe:
         crops = (chosen[i] for i in rows)
         return torch.stack([features.performance(index)[..., start : start + frames] for index, start in crops])
 
-    settings = {"data": features.settings, "clips": clips, "frames": frames, "seed": seed}
-    return Recipe(f"real, {features.split}", style, ensemble, settings, make)
+    settings = {"data": features.settings, "frames": frames, "seed": seed, "skip": skip}
+    return Recipe(f"real, {features.split}{', others' * bool(skip)}", style, ensemble, settings, make)
 
 
 def control(kind: str, music: Recipe) -> Recipe:
-    """Every clip of a recipe turned into a control of one of CONTROLS."""
+    """The clips of a recipe of whole rounds of `pairs` turned, label by label, into a control of one of CONTROLS."""
     if kind not in CONTROLS:
         raise ValueError(f"kind: got {kind!r}, allowed {', '.join(CONTROLS)}")
+    every = len(torch.stack([music.style, music.ensemble]).unique(dim=1).T)
+
+    def one(row: int) -> Tensor:
+        so_far = music.make(range(row % every, row + 1, every))  # those of the same label, up to this one
+        return CONTROLS[kind](so_far, torch.Generator().manual_seed(row))[-1]
 
     def make(rows: range) -> Tensor:
-        made = music.make(rows)
-        return torch.stack(
-            [CONTROLS[kind](clip, torch.Generator().manual_seed(i)) for i, clip in zip(rows, made, strict=True)]
-        )
+        return torch.stack([one(row) for row in rows])
 
     return Recipe(f"control, {kind}", music.style, music.ensemble, {"of": music.digest}, make)
 
 
 def gather(
     recipe: Recipe,
-    codec: LogMelCodec,
+    playback: Playback,
     cache: Path,
     *,
+    measures: Mapping[str, Measure] | None = None,
+    measured_by: str = "",
     batch: int = 8,
     progress: Callable[[Sequence[range]], Iterable[range]] = lambda batches: batches,
 ) -> ClipSet:
-    """Make a set, or what of it is not yet in `cache`: each batch is a file, written whole or not at all."""
+    """Make a set, or what of it is not yet in `cache`: each batch is a file, written whole or not at all.
+
+    The clips of another recipe, decoder or batch have another folder; `measured_by` names what else the measures, by
+    group, depend on.
+    """
+    measures = measures or {}
     count = len(recipe.style)
-    folder = cache / f"{recipe.name.replace(', ', '-').replace(' ', '-')}-{recipe.digest}-{batch}"
+    name = recipe.name.replace(", ", "-").replace(" ", "-")
+    folder = cache / f"{name}-{digest(recipe.digest, playback.decoder, measured_by, batch)}"
     folder.mkdir(parents=True, exist_ok=True)
-    batches = [range(first, min(first + batch, count)) for first in range(0, count, batch)]
     parts = []
-    for rows in progress(batches):
-        path = folder / f"{rows.start:05d}.safetensors"
-        try:
-            part = load_file(path)
-        except (FileNotFoundError, SafetensorError):
-            features = recipe.make(rows).half().float()  # as it will be read
-            wave = finish(codec.decode(features), codec.mel.sample_rate_hz)
-            grid, pitch_classes = pitch_grid(wave, codec.mel.sample_rate_hz)
-            heard = codec.encode(wave).clamp(*codec.bounds)
-            part = {
-                "features": features.half(),
-                "heard": heard.half(),
-                "grid": grid.float(),
-                "pitch_classes": pitch_classes.float(),
-            }
+    for rows in progress([range(first, min(first + batch, count)) for first in range(0, count, batch)]):
+        path = folder / f"{rows.start:05d}-{len(rows)}.safetensors"
+        part = _read(path)
+        missing = [group for group in measures if not any(key.startswith(f"{group}/") for key in part)]
+        if not part or missing:
+            features = part["features"] if part else recipe.make(rows).half()
+            wave, heard, gain = playback(features.float())  # as it will be read
+            heard = heard.half()
+            part |= {"features": features, "heard": heard, "gain": gain}
+            for group in missing:
+                taken = measures[group](wave, heard.float())
+                part |= {f"{group}/{key}": value.float() for key, value in taken.items()}
             partial = path.with_name(f".{path.name}.part")
-            save_file(part, partial)
+            save_file({key: value.contiguous() for key, value in part.items()}, partial)
             os.replace(partial, path)
         parts.append(part)
-    joined = {name: torch.cat([part[name] for part in parts]).float() for name in parts[0]}
-    return ClipSet(recipe.name, recipe.style, recipe.ensemble, **joined)
+
+    def joined(key: str) -> Tensor:
+        return torch.cat([part[key] for part in parts]).float()
+
+    taken = {
+        group: {key.partition("/")[2]: joined(key) for key in sorted(parts[0]) if key.startswith(f"{group}/")}
+        for group in measures
+    }
+    return ClipSet(
+        recipe.name, recipe.style, recipe.ensemble, joined("features"), joined("heard"), joined("gain"), taken
+    )
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return dict(load_file(path))
+    except (FileNotFoundError, SafetensorError):
+        return {}

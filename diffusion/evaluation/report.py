@@ -1,98 +1,162 @@
-"""What was measured, as Markdown, CSV and pictures."""
+"""What was measured, as Markdown, CSV, JSON and pictures; the same numbers in all."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-
-from diffusion.audio.mel import MelParameters
-from diffusion.evaluation.classifier import NONE, Ear
-from diffusion.evaluation.clips import ClipSet
-from diffusion.evaluation.measures import (
-    PASS_MARK,
-    Score,
-    entropy_bits,
-    frechet_distance,
-    onset_rate,
-    principal,
-    score,
+from diffusion.evaluation import plots
+from diffusion.evaluation.classifier import NONE, EarConfig
+from diffusion.evaluation.distances import DIRECTIONS, Interval
+from diffusion.evaluation.marks import (
+    FALL_RATIO,
+    NEAREST_QUANTILE,
+    Heard,
+    Mark,
+    Point,
+    Real,
+    Verdict,
+    enough,
+    share,
 )
 
-DIRECTIONS = 16
-EXPLANATION = f"""\
-Each clip is judged *as heard*: its features are decoded to a wave, finished to a clip, and encoded again. The column
-*features* leaves that out. The listener was trained on other pieces and another sound font than the generator's, and
-has one more answer besides the styles, "{NONE}": it has learned to refuse clips of shuffled frames and of one held
-chord, made from the music that it was trained on. A clip counts as right for its style only if it is heard as that
-style, so a refused clip is wrong; *forced* is the style without that answer, which shows how much timbre and register
-alone give away. Every ensemble holds every style equally often, so style accuracy is its mean within ensembles;
-chance is one style in all. A set passes the style test at {PASS_MARK:.0%}; a control fails as it must where its
-whole interval lies below. Intervals are Wilson's, 95 %, as if clips were independent: generated ones are, real ones of
-a style come from few pieces.
-"""
+QUANTILES = (0.5, 0.9, NEAREST_QUANTILE, 1.0)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One set with everything that was measured of it; `frechet` maps a view to the distance to the real test clips."""
+class Results:
+    """Everything that a report says. `checkpoint` and `decoder` name weights, `ears` says what each ear is.
 
-    clips: ClipSet
-    heard: Score
-    direct: Score
-    frechet: dict[str, float]
-    onsets_hz: np.ndarray
-    grid: np.ndarray
-    entropy: np.ndarray
-    pitch_classes: np.ndarray
+    The first of `verdicts` is that of the judged clips; `curves` has points by section.
+    """
 
-
-def measure(sets: Sequence[ClipSet], reference: ClipSet, ear: Ear) -> list[Row]:
-    """One row for each set. Distances are taken in the directions in which the reference varies most."""
-    own = {"heard": ear.judge(reference.heard).embedding, "features": ear.judge(reference.features).embedding}
-    bases = {view: principal(embedding, DIRECTIONS) for view, embedding in own.items()}
-    rows = []
-    for clips in sets:
-        judged = {"heard": ear.judge(clips.heard), "features": ear.judge(clips.features)}
-        distances = {
-            view: frechet_distance(judged[view].embedding @ bases[view], own[view] @ bases[view]) for view in own
-        }
-        rows.append(
-            Row(
-                clips,
-                score(judged["heard"], clips.style, clips.ensemble),
-                score(judged["features"], clips.style, clips.ensemble),
-                distances,
-                onset_rate(clips.heard, ear.config.mel).numpy(),
-                clips.grid.numpy(),
-                entropy_bits(clips.pitch_classes).numpy(),
-                clips.pitch_classes.numpy(),
-            )
-        )
-    return rows
+    title: str
+    checkpoint: str
+    decoder: str
+    seed: int
+    config: EarConfig
+    ears: dict[str, str]
+    real: Real
+    judged: Heard
+    verdicts: list[Verdict]
+    curves: dict[str, list[Point]]
+    marks: list[Mark]
 
 
-def write(out: Path, rows: Sequence[Row], ear: Ear, title: str, reference: ClipSet) -> str:
-    """Write report.md, report.csv and the pictures into `out`; returns the Markdown."""
+def write(out: Path, results: Results) -> str:
+    """Write report.md, report.csv, marks.json and the pictures into `out`; returns the Markdown."""
     out.mkdir(parents=True, exist_ok=True)
-    text = _markdown(rows, ear, title)
-    _csv(out / "report.csv", rows, ear)
-    _accuracies(out / "accuracy.png", rows)
-    pictures = ["accuracy.png"]
-    for row in rows:
-        slug = row.clips.name.replace(", ", "-").replace(" ", "-")
-        _confusions(out / f"confusion-{slug}.png", row, ear)
-        pictures.append(f"confusion-{slug}.png")
-        if row.clips.name.startswith("generated"):
-            _sheet(out / f"sheet-{slug}.png", row.clips, reference, ear)
-            pictures.append(f"sheet-{slug}.png")
-    text += "\n## Pictures\n\n" + "\n".join(f"- [{name}]({name})" for name in pictures) + "\n"
+    found = numbers(results)
+    (out / "marks.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with (out / "report.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["section", "of", "measure", "value", "low", "high"])
+        for section in ("marks", "sets", "curves", "breaks"):
+            writer.writerows([section, *row] for row in _rows(found[section]))
+    text = _markdown(results)
+    pictures = plots.write(out, results.config, results.judged, results.real, results.verdicts, results.curves)
+    text += "\n## Pictures\n\n" + "\n".join(f"- [{title}]({name})" for name, title in pictures.items()) + "\n"
     (out / "report.md").write_text(text, encoding="utf-8")
     return text
+
+
+def numbers(results: Results) -> dict[str, Any]:
+    """All numbers as JSON values: six digits, None for what is not finite."""
+    found: dict[str, Any] = {
+        "title": results.title,
+        "checkpoint": results.checkpoint,
+        "decoder": results.decoder,
+        "seed": results.seed,
+        "ears": results.ears,
+        "marks": {
+            mark.name: {
+                **asdict(mark.value),
+                "threshold": mark.threshold,
+                "at_least": mark.at_least,
+                "beyond": mark.beyond,
+                "holds": mark.holds,
+            }
+            for mark in results.marks
+        },
+        "sets": {verdict.name: _set(verdict) for verdict in results.verdicts},
+        "curves": {
+            f"{section}: {point.way}": {
+                "clips": point.count,
+                "ensemble": asdict(share(point.ensemble)),
+                "style": asdict(share(point.style)),
+                **{name: {ear: _json(value) for ear, value in getattr(point, name).items()} for name in _OF_EARS},
+            }
+            for section, points in results.curves.items()
+            for point in points
+        },
+        "breaks": {sampler: dict(ears) for sampler, ears in _breaks(results).items()},
+    }
+    return _json(found)  # type: ignore[no-any-return]
+
+
+_OF_EARS = ("frechet", "against", "precision", "recall")
+
+
+def _set(verdict: Verdict) -> dict[str, Any]:
+    score, measures = verdict.heard.score, verdict.heard.clips.measures
+    found: dict[str, Any] = {"clips": len(verdict.heard)}
+    for name in ("ensemble", "style", "style_forced", "none"):
+        found[name] = asdict(share(getattr(score, name)))
+    found["ears"] = {ear: asdict(each) for ear, each in verdict.distances.items()}
+    found["music"] = {name: asdict(each) for name, each in verdict.music.items()}
+    if "memory" in measures:
+        nearest = measures["memory"]["nearest"]
+        found["nearest"] = {f"quantile {q:g}": float(nearest.quantile(q)) for q in QUANTILES}
+    if verdict.recited:
+        found["recited"] = asdict(share(verdict.recited))
+    found["failed"] = verdict.failed
+    return found
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Interval):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {name: _json(each) for name, each in value.items()}
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def _rows(found: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """Of what, which measure, value, low, high."""
+    for of, measures in found.items():
+        for path, value in _leaves(measures):
+            ends = [value["value"], value["low"], value["high"]] if isinstance(value, dict) else [value, None, None]
+            yield [of, " / ".join(path), *ends]
+
+
+def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, dict):
+        rest = dict(value)
+        if rest.keys() >= {"value", "low", "high"}:
+            yield path or ("value",), {name: rest.pop(name) for name in ("value", "low", "high")}
+        for name, each in rest.items():
+            yield from _leaves(each, (*path, name))
+    elif isinstance(value, list):
+        yield path, "; ".join(value)
+    else:
+        yield path, value
+
+
+def _breaks(results: Results) -> dict[str, dict[str, int | None]]:
+    """For each sampler and ear, from how many evaluations on its clips are as good as converged ones."""
+    points = results.curves.get("samplers", [])
+    samplers = dict.fromkeys(point.way.sampler for point in points)
+    return {
+        sampler: {ear: enough([p for p in points if p.way.sampler == sampler], ear) for ear in results.ears}
+        for sampler in samplers
+    }
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -100,182 +164,214 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
-def _markdown(rows: Sequence[Row], ear: Ear, title: str) -> str:
-    accuracy = _table(
-        ["clips", "n", "ensemble", "style", "forced", "none", "style test", "ensemble, features", "style, features"],
+def _number(value: float, percent: bool = False) -> str:
+    if percent:
+        return f"{value:.1%}"
+    if not math.isfinite(value) or abs(value) >= 1e4:
+        return "> 10,000"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _interval(value: Interval, percent: bool = False) -> str:
+    ends = f"{_number(value.low, percent)} to {_number(value.high, percent)}"
+    return f"{_number(value.value, percent)} ({ends})"
+
+
+def _markdown(results: Results) -> str:
+    sections = [f"# {results.title}\n", _head(results)]
+    if results.marks:
+        sections += ["## Marks\n", _marks(results.marks)]
+    sections += ["## How to read\n", _explanation(results)]
+    if results.verdicts:
+        sections += [*_accuracy(results), *_distances(results), *_music(results), *_nearest(results)]
+        sections += [*_controls(results)]
+    for section, title in (("evaluations", "Evaluations"), ("guidance", "Guidance"), ("samplers", "Samplers")):
+        if section in results.curves:
+            sections += [f"## {title}\n", _curve(results, section)]
+    return "\n".join(sections)
+
+
+def _head(results: Results) -> str:
+    return _table(
+        ["checkpoint", "judged clips", "decoder", "seed"],
         [
             [
-                row.clips.name,
-                str(len(row.clips)),
-                str(row.heard.ensemble),
-                str(row.heard.style),
-                f"{row.heard.style_forced.value:.1%}",
-                f"{row.heard.none.value:.1%}",
-                _verdict(row),
-                str(row.direct.ensemble),
-                str(row.direct.style),
+                results.checkpoint,
+                f"{len(results.judged)}, {results.judged.clips.name}",
+                results.decoder,
+                str(results.seed),
             ]
-            for row in rows
         ],
     )
-    within = _table(
-        ["clips", *ear.config.ensembles],
-        [[row.clips.name, *(f"{each.value:.0%}" for each in row.heard.style_within)] for row in rows],
-    )
-    statistics = _table(
-        ["clips", "Fréchet", "Fréchet, features", "onsets per second", "on the grid", "entropy of pitch classes, bits"],
+
+
+def _marks(marks: Sequence[Mark]) -> str:
+    body = []
+    for mark in marks:
+        side = "at least" if mark.at_least else "at most"
+        asked = f"{side} {_number(mark.threshold, mark.percent)}{', within its interval' if mark.beyond else ''}"
+        body.append(
+            [
+                mark.name,
+                _number(mark.value.value, mark.percent),
+                f"{_number(mark.value.low, mark.percent)} to {_number(mark.value.high, mark.percent)}",
+                asked,
+                "holds" if mark.holds else "**fails**",
+            ]
+        )
+    holding = sum(mark.holds for mark in marks)
+    summary = f"{holding} of {len(marks)} hold.\n"
+    return _table(["mark", "value", "95 % interval", "asked", ""], body) + "\n" + summary
+
+
+def _explanation(results: Results) -> str:
+    ears = "\n".join(f"- *{name}*: {sentence}" for name, sentence in results.ears.items())
+    return f"""\
+Each clip is judged *as heard*: its features are decoded to a wave, finished to a clip, and encoded again. Real clips go
+the same way, so what the decoder costs is shared by all and does not count against a model; it is the *ceiling*, the
+distance between the real test clips with and without decoder (equally loud). The *floor* is the distance between clips
+of the training music and the held-out real clips, at equal counts. Three ears hear every clip:
+
+{ears}
+
+Fréchet distance, precision and recall are taken in the {DIRECTIONS} directions in which the real test clips vary most.
+A distance over the floor, over real clips, or over other evaluations is a ratio of two distances at equal counts.
+Intervals of accuracies are Wilson's, all others come from resampling clips (pairs of labels for diversity); they
+suppose independent clips, which generated ones are, and real ones of a style, from few pieces, are not. A mark holds
+where its value does; where the last column says *within its interval*, it fails only if the whole interval does.
+Controls must fail at least one mark with their whole interval.
+
+A clip is right for its style only if the classifier hears it as that style and as music: it has learned one more
+answer, "{NONE}", from clips of shuffled frames and of one held chord. *Forced* is the style without that answer. Every
+ensemble holds every style equally often, so style accuracy is its mean within ensembles.
+"""
+
+
+def _accuracy(results: Results) -> list[str]:
+    rows = [
         [
-            [
-                row.clips.name,
-                f"{row.frechet['heard']:.2f}",
-                f"{row.frechet['features']:.2f}",
-                _spread(row.onsets_hz),
-                _spread(row.grid),
-                _spread(row.entropy),
-            ]
-            for row in rows
-        ],
+            verdict.name,
+            str(len(verdict.heard)),
+            str(verdict.heard.score.ensemble),
+            str(verdict.heard.score.style),
+            f"{verdict.heard.score.style_forced.value:.1%}",
+            f"{verdict.heard.score.none.value:.1%}",
+        ]
+        for verdict in results.verdicts
+    ]
+    within = [
+        [verdict.name, *(f"{each.value:.0%}" for each in verdict.heard.score.style_within)]
+        for verdict in results.verdicts
+    ]
+    return [
+        "## Accuracy\n",
+        _table(["clips", "n", "ensemble", "style", "forced", "none"], rows),
+        "Style within each ensemble:\n",
+        _table(["clips", *results.config.ensembles], within),
+    ]
+
+
+def _distances(results: Results) -> list[str]:
+    sections = ["## Distances\n"]
+    for ear in results.ears:
+        rows = []
+        for verdict in results.verdicts:
+            found = verdict.distances[ear]
+            rows.append(
+                [
+                    verdict.name,
+                    _interval(found.frechet),
+                    _number(found.floor.value),
+                    _interval(found.frechet_ratio),
+                    _interval(found.frechet_undecoded),
+                    _interval(found.precision, True),
+                    _interval(found.recall, True),
+                    _interval(found.diversity_ratio, True),
+                ]
+            )
+        head = ["clips", "Fréchet", "floor", "over the floor", "Fréchet, to undecoded", "precision", "recall"]
+        sections += [f"### To the real test clips, {ear} ear\n", _table([*head, "diversity over real"], rows)]
+    sections.append(
+        f"The ceiling is the distance to undecoded clips in the row of {results.real.test.clips.name!r}. Floors differ "
+        "where counts do.\n"
     )
-    confusions = "\n".join(
-        f"### {row.clips.name}\n\n"
-        + _table(
-            ["style is ↓, heard →", *ear.config.answers],
-            [
-                [name, *map(str, counts)]
-                for name, counts in zip(ear.config.styles, row.heard.style_confusion.tolist(), strict=True)
-            ],
+    return sections
+
+
+def _music(results: Results) -> list[str]:
+    names = list(results.verdicts[0].music)
+    rows = [
+        [
+            verdict.name,
+            *(
+                f"{each.mean:.2f} ± {each.deviation:.2f}; {_number(each.distance.value)}, "
+                f"{_number(each.distance_ratio.value)} x"
+                for each in verdict.music.values()
+            ),
+        ]
+        for verdict in results.verdicts
+    ]
+    return [
+        "## Musical measures\n",
+        "Mean ± standard deviation; the two-sample distance (Wasserstein-1) to the real test clips in their standard\n"
+        "deviations, and how many times that of two real sets it is.\n",
+        _table(["clips", *names], rows),
+    ]
+
+
+def _nearest(results: Results) -> list[str]:
+    rows = []
+    for verdict in results.verdicts:
+        measures = verdict.heard.clips.measures
+        if "memory" in measures and verdict.recited:
+            nearest = measures["memory"]["nearest"]
+            rows.append([verdict.name, *(f"{float(nearest.quantile(q)):.3f}" for q in QUANTILES), str(verdict.recited)])
+    head = ["clips", "median", *(f"{q:.0%}" for q in QUANTILES[1:-1]), "largest", "beyond held-out"]
+    return [
+        "## Memory\n",
+        "Similarity of each clip to the nearest stretch of all training music, in pitch classes and onsets, over\n"
+        f"twelve keys and all shifts. *Beyond held-out* is the share above the {NEAREST_QUANTILE:.0%} quantile of the\n"
+        "real test clips; clips of the training music itself show that the search finds what is there.\n",
+        _table(head, rows),
+    ]
+
+
+def _controls(results: Results) -> list[str]:
+    rows = [
+        [verdict.name, "refused" if verdict.failed else "**not refused**", "; ".join(verdict.failed) or "none"]
+        for verdict in results.verdicts
+        if verdict.name.startswith("control")
+    ]
+    return ["## Controls\n", _table(["clips", "", "marks failed with the whole interval"], rows)]
+
+
+def _curve(results: Results, section: str) -> str:
+    points = results.curves[section]
+    ears = list(results.ears)
+    converged = "the clips that the most evaluations of the default sampler give from the same noise"
+    rows = [
+        [
+            str(point.way),
+            str(point.ensemble),
+            str(point.style),
+            *(_interval(point.frechet[ear]) for ear in ears),
+            *(_interval(point.against[ear]) for ear in ears),
+            *(f"{point.precision[ear]:.0%}, {point.recall[ear]:.0%}" for ear in ears),
+        ]
+        for point in points
+    ]
+    head = ["clips", "ensemble", "style", *(f"Fréchet, {ear}" for ear in ears)]
+    head += [*(f"over converged, {ear}" for ear in ears), *(f"precision, recall, {ear}" for ear in ears)]
+    text = f"{points[0].count} clips each. *Converged* are {converged}.\n\n" + _table(head, rows)
+    if section == "samplers":
+        most = max(point.way.evaluations for point in points)
+        breaks = [
+            [sampler, *(f"more than {most}" if count is None else str(count) for count in by_ear.values())]
+            for sampler, by_ear in _breaks(results).items()
+        ]
+        text += (
+            "\nWhere each sampler breaks: the evaluations from which on its Fréchet distance is at most "
+            f"{FALL_RATIO:g} times that of the converged clips, as far as intervals tell.\n\n"
         )
-        + "\n"
-        + _table(
-            ["ensemble is ↓, heard →", *ear.config.ensembles],
-            [
-                [name, *map(str, counts)]
-                for name, counts in zip(ear.config.ensembles, row.heard.ensemble_confusion.tolist(), strict=True)
-            ],
-        )
-        for row in rows
-    )
-    return f"""# {title}
-
-{EXPLANATION}
-## Accuracy
-
-{accuracy}
-## Style within each ensemble
-
-{within}
-## Distance and statistics
-
-Fréchet distance to the real test clips in the {DIRECTIONS} main directions of the listener's last layer: compare it
-with that of the real training clips, which is the floor. The other columns are mean ± standard deviation over clips.
-*On the grid* is 1 where every partial is on the twelve-tone grid at 440 Hz and 0 where partials lie anywhere; onsets
-are peaks of the spectral flux; an even spread over the pitch classes has {np.log2(12):.2f} bits.
-
-{statistics}
-## Confusions, as heard
-
-{confusions}"""
-
-
-def _verdict(row: Row) -> str:
-    if row.clips.name.startswith("control"):
-        return "fails, as it must" if row.heard.failed else "NOT REFUSED"
-    return "passes" if row.heard.passed else "fails"
-
-
-def _spread(values: np.ndarray) -> str:
-    return f"{values.mean():.2f} ± {values.std():.2f}"
-
-
-def _csv(path: Path, rows: Sequence[Row], ear: Ear) -> None:
-    """One line for each set and view, in the order of the report."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        measures = ("style", "style_forced", "ensemble", "none")
-        ends = ("", "_low", "_high")
-        writer.writerow(
-            ["clips", "view", "n", *(f"{m}{end}" for m in measures for end in ends), "frechet", "onsets_hz", "grid"]
-            + ["entropy_bits", *(f"style_{name}" for name in ear.config.ensembles)]
-            + [f"pitch_class_{k}" for k in range(12)]
-        )
-        for row in rows:
-            for view, result in (("heard", row.heard), ("features", row.direct)):
-                numbers: list[float] = []
-                for name in measures:
-                    accuracy = getattr(result, name)
-                    numbers += [accuracy.value, *accuracy.interval]
-                numbers += [row.frechet[view], row.onsets_hz.mean(), row.grid.mean(), row.entropy.mean()]
-                numbers += [each.value for each in result.style_within]
-                numbers += row.pitch_classes.mean(0).tolist()
-                writer.writerow([row.clips.name, view, len(row.clips), *(f"{each:.6g}" for each in numbers)])
-
-
-def _accuracies(path: Path, rows: Sequence[Row]) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 0.5 * len(rows) + 1.2), layout="constrained")
-    axes = figure.subplots()
-    for offset, name, colour in ((-0.15, "ensemble", "tab:blue"), (0.15, "style", "tab:orange")):
-        accuracies = [getattr(row.heard, name) for row in rows]
-        values = np.array([each.value for each in accuracies])
-        intervals = np.array([each.interval for each in accuracies]).T
-        axes.errorbar(
-            values,
-            np.arange(len(rows)) + offset,
-            xerr=np.abs(intervals - values),
-            fmt="o",
-            color=colour,
-            capsize=3,
-            label=name,
-        )
-    axes.axvline(PASS_MARK, color="tab:orange", linestyle=":", linewidth=1)
-    axes.set_yticks(range(len(rows)), [row.clips.name for row in rows])
-    axes.invert_yaxis()
-    axes.set(xlim=(-0.02, 1.02), xlabel="accuracy as heard, 95 % interval; dotted: pass mark of the style test")
-    axes.legend()
-    figure.savefig(path, dpi=90)
-
-
-def _confusions(path: Path, row: Row, ear: Ear) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
-    for axes, counts, truth, answers in (
-        (left, row.heard.style_confusion, ear.config.styles, ear.config.answers),
-        (right, row.heard.ensemble_confusion, ear.config.ensembles, ear.config.ensembles),
-    ):
-        axes.imshow(counts / counts.sum(1, keepdims=True).clip(1), cmap="Blues", vmin=0, vmax=1)
-        axes.set_xticks(range(len(answers)), answers, rotation=45, ha="right")
-        axes.set_yticks(range(len(truth)), truth)
-        axes.set(xlabel="heard", ylabel="is")
-        for (i, j), count in np.ndenumerate(counts):
-            if count:
-                axes.text(j, i, str(count), ha="center", va="center", fontsize=8)
-    figure.suptitle(row.clips.name)
-    figure.savefig(path, dpi=90)
-
-
-def _sheet(path: Path, made: ClipSet, reference: ClipSet, ear: Ear) -> None:
-    """Two rows for each style, generated above real, and a column for each ensemble; as heard."""
-    from matplotlib.figure import Figure
-
-    styles, ensembles, mel = ear.config.styles, ear.config.ensembles, ear.config.mel
-    figure = Figure(figsize=(3.2 * len(ensembles), 3.4 * len(styles)), layout="constrained")
-    axes = figure.subplots(2 * len(styles), len(ensembles), squeeze=False)
-    for s, style in enumerate(styles):
-        for e, ensemble in enumerate(ensembles):
-            for row, clips, label in ((2 * s, made, "generated"), (2 * s + 1, reference, "real")):
-                panel = axes[row, e]
-                panel.axis("off")
-                found = ((clips.style == s) & (clips.ensemble == e)).nonzero()
-                if not len(found):
-                    continue
-                _spectrogram(panel, clips.heard[found[0, 0], 0], mel)
-                panel.set_title(f"{label}: {style}, {ensemble}", fontsize=9)
-    figure.savefig(path, dpi=60)
-
-
-def _spectrogram(panel, clip: torch.Tensor, mel: MelParameters) -> None:  # type: ignore[no-untyped-def]
-    low, high = mel.bounds
-    panel.imshow(clip.numpy(), origin="lower", aspect="auto", cmap="inferno", vmin=low, vmax=0.6 * high)
+        text += _table(["sampler", *(f"{ear} ear" for ear in ears)], breaks)
+    return text

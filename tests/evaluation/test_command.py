@@ -1,108 +1,136 @@
+import csv
+import json
+import re
+
 import pytest
-import torch
 
-from diffusion import checkpoint
-from diffusion.audio.codec import LogMelCodec
-from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.cli import main
-from diffusion.data.dataset import Features
-from diffusion.evaluation.clips import gather, generated, real
-from diffusion.evaluation.command import evaluate, train_classifier
+from diffusion.evaluation.command import train_classifier
+from diffusion.evaluation.judge import evaluate
+from diffusion.evaluation.marks import FEW, MANY
+from diffusion.evaluation.plan import SECTIONS, Plan
 
-SETTINGS = {"guidance_scales": (1.0, 2.0), "clips": 2, "control_clips": 1, "steps": 2, "batch": 3, "cpu": True}
+SMALL = Plan(
+    clips=3,
+    control_clips=3,
+    curve_clips=8,
+    evaluations=(2, FEW, MANY),
+    guidance_scales=(1.0, 4.0),
+    samplers=("unipc", "heun"),
+    batch=5,
+    resamples=20,
+)
 
 
 @pytest.fixture(scope="module")
 def report(invented_data, ear_folder, invented_checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
-    text = evaluate(invented_data, ear_folder, invented_checkpoint, out, **SETTINGS)
+    text = evaluate(invented_data, ear_folder, invented_checkpoint, out, SMALL, vocoder="none", cpu=True)
     return out, text
 
 
-def test_the_report_holds_every_set_and_its_pictures(report):
+@pytest.fixture(scope="module")
+def real_report(invented_data, ear_folder, tmp_path_factory):
+    """Real clips judged as if they were generated."""
+    out = tmp_path_factory.mktemp("real")
+    plan = Plan(clips=8, control_clips=8, resamples=50)
+    text = evaluate(invented_data, ear_folder, None, out, plan, vocoder="none", cpu=True)
+    return json.loads((out / "marks.json").read_text(encoding="utf-8")), text
+
+
+def test_the_marks_come_first_and_say_what_was_measured(report):
     out, text = report
     assert (out / "report.md").read_text(encoding="utf-8") == text
-    for name in ("generated, guidance 1", "generated, guidance 2", "real, test", "real, train", "shuffled", "held"):
-        assert name in text
-    lines = (out / "report.csv").read_text().splitlines()
-    assert len(lines) == 1 + 2 * 6
-    assert len({line.count(",") - line.count(", ") for line in lines}) == 1
-    assert {path.name for path in out.glob("sheet-*.png")} == {
-        f"sheet-generated-guidance-{scale}.png" for scale in (1, 2)
-    }
-    assert len(list(out.glob("confusion-*.png"))) == 6
-    for line in text.splitlines():
-        if line.startswith("- ["):
-            assert (out / line.split("(")[1].rstrip(")")).stat().st_size > 1000
+    found = json.loads((out / "marks.json").read_text(encoding="utf-8"))
+    table = text.split("## Marks")[1].split("##")[0]
+    for name, mark in found["marks"].items():
+        line = next(line for line in table.splitlines() if line.startswith(f"| {name} |"))
+        assert line.rstrip(" |").endswith("holds" if mark["holds"] else "**fails**")
+    assert text.index("## Marks") < text.index("## Accuracy") < text.index("## Samplers")
+    for part in ("ensemble named", "style named", "over the floor, random ear", "diversity", "on the grid", "memory"):
+        assert part in text
+    names = "\n".join(found["marks"])
+    for ear in ("hand-made", "random", "trained"):
+        assert f"Fréchet distance over the floor, {ear} ear" in names
+        assert f"Fréchet distance at {FEW} over {MANY} evaluations, {ear} ear" in names
+    assert "nearer to training music than 99% of held-out clips" in names
+    assert len(re.findall("control, .*: marks failed", names)) == 3
 
 
-def test_the_distance_of_the_reference_to_itself_is_zero(report):
-    _, text = report
-    row = next(line for line in text.split("## Distance")[1].splitlines() if line.startswith("| real, test"))
-    assert [cell.strip() for cell in row.split("|")][2:4] in (["0.00", "0.00"], ["-0.00", "-0.00"])
+def test_a_network_that_knows_no_music_fails(report):
+    marks = json.loads((report[0] / "marks.json").read_text(encoding="utf-8"))["marks"]
+    assert not marks["ensemble named correctly"]["holds"]
+    for ear in ("hand-made", "random", "trained"):
+        assert not marks[f"Fréchet distance over the floor, {ear} ear"]["holds"]
 
 
-def test_a_report_goes_on_where_it_was_interrupted(
-    report, invented_data, ear_folder, invented_checkpoint, tmp_path, monkeypatch
-):
+def test_every_number_is_in_the_table(report):
+    out, _ = report
+    found = json.loads((out / "marks.json").read_text(encoding="utf-8"))
+    with (out / "report.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["section"] for row in rows} == {"marks", "sets", "curves", "breaks"}
+    by_place = {(row["section"], row["of"], row["measure"]): row for row in rows}
+    assert len(by_place) == len(rows)
+    for name, numbers in found["sets"].items():
+        ratio = numbers["ears"]["trained"]["frechet_ratio"]
+        row = by_place["sets", name, "ears / trained / frechet_ratio"]
+        assert [float(row[end]) for end in ("value", "low", "high")] == [ratio[end] for end in ("value", "low", "high")]
+    assert set(found["breaks"]) == set(SMALL.samplers)
+    assert len(found["curves"]) == 3 + 2 + 2 * 4
+
+
+def test_pictures_are_drawn(report):
+    out, text = report
+    links = re.findall(r"^- \[.*\]\((.*)\)$", text, re.M)
+    assert {"sheet.png", "samplers.png", "evaluations.png", "guidance.png", "music.png", "memory.png"} <= set(links)
+    for name in links:
+        assert (out / name).stat().st_size > 1000
+
+
+def test_a_report_goes_on_where_it_was_interrupted(report, invented_data, ear_folder, invented_checkpoint, tmp_path):
     out, text = report
     files = sorted(path.relative_to(out) for path in (out / "clips").rglob("*.safetensors"))
     for path in files[: len(files) // 2]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes((out / path).read_bytes())
     (tmp_path / files[0]).write_bytes((out / files[0]).read_bytes()[:100])  # as a full disk leaves it
-    assert evaluate(invented_data, ear_folder, invented_checkpoint, tmp_path, **SETTINGS) == text
-    assert (tmp_path / "report.csv").read_bytes() == (out / "report.csv").read_bytes()
+    kept = {path: (tmp_path / path).stat().st_mtime_ns for path in files[1 : len(files) // 2]}
+    assert evaluate(invented_data, ear_folder, invented_checkpoint, tmp_path, SMALL, vocoder="none", cpu=True) == text
+    for name in ("report.csv", "marks.json"):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
+    assert {path: (tmp_path / path).stat().st_mtime_ns for path in kept} == kept
 
 
-def test_an_interrupted_set_makes_only_what_is_missing(invented_data, tmp_path):
-    recipe = real(Features(invented_data, "test"), 2, 64, 0)
-    codec = LogMelCodec(decoder=GriffinLim(1))
-    made = []
-
-    def counted(rows):
-        made.append(rows)
-        return recipe.make(rows)
-
-    watched = type(recipe)(recipe.name, recipe.style, recipe.ensemble, recipe.settings, counted)
-
-    def interrupted(batches):
-        yield from batches[:2]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        gather(watched, codec, tmp_path, batch=3, progress=interrupted)
-    resumed = gather(watched, codec, tmp_path, batch=3)
-    assert made == [range(0, 3), range(3, 6), range(6, 8)]
-    whole = gather(recipe, codec, tmp_path / "whole", batch=3)
-    for name in ("features", "heard", "grid", "pitch_classes"):
-        assert torch.equal(getattr(resumed, name), getattr(whole, name))
-    assert not list(tmp_path.rglob("*.part"))
+def test_real_clips_pass_what_they_must(real_report):
+    found, text = real_report
+    marks = found["marks"]
+    assert text.startswith("# Real clips, judged as if generated")
+    for name, mark in marks.items():
+        if "distance over that of two real sets" in name:
+            assert mark["value"] == 1
+        assert mark["holds"], name
+    assert found["sets"]["real, train"]["ears"]["random"]["frechet_ratio"]["value"] == 1
+    assert found["sets"]["real, test"]["ears"]["random"]["frechet"]["value"] == pytest.approx(0, abs=1e-3)
+    assert found["sets"]["real, test"]["ears"]["random"]["frechet_undecoded"]["value"] > 0
+    assert not found["curves"]
 
 
-def test_clips_belong_to_their_seed_not_to_their_batch(invented_checkpoint):
-    model = checkpoint.load(invented_checkpoint)
-    bounds = LogMelCodec().bounds
-
-    def make(seed, rows):
-        return generated(model, 2, guidance_scale=1.5, steps=2, seed=seed, bounds=bounds).make(rows)
-
-    together = make(0, range(0, 4))
-    apart = torch.cat([make(0, range(0, 2)), make(0, range(2, 4))])
-    torch.testing.assert_close(together, apart, atol=0.05, rtol=0)  # bfloat16 in batches of other sizes
-    assert not torch.allclose(together, make(1, range(0, 4)), atol=0.05)
-    assert together.min() >= bounds[0]
-    assert together.max() <= bounds[1]
+def test_controls_fail_and_say_in_what(real_report):
+    found, text = real_report
+    for kind in ("shuffled frames", "one held chord", "one clip repeated"):
+        assert found["sets"][f"control, {kind}"]["failed"]
+        assert f"| control, {kind} | refused |" in text
+    repeated = found["sets"]["control, one clip repeated"]
+    assert any("diversity" in name for name in repeated["failed"])
+    assert repeated["style"]["value"] > 0.7  # nothing but its sameness gives it away
 
 
-def test_real_clips_are_spread_over_performances(invented_data):
-    features = Features(invented_data, "test")
-    recipe = real(features, 5, 64, 0)
-    assert torch.equal(torch.bincount(2 * recipe.style + recipe.ensemble), torch.full((4,), 5))
-    clips = recipe.make(range(20))
-    assert len({clip.numpy().tobytes() for clip in clips}) == 20
-    with pytest.raises(ValueError, match="frames: got 161"):
-        real(features, 1, 161, 0)
+def test_the_training_music_is_found_in_the_memory(real_report):
+    found, _ = real_report
+    train, test = (found["sets"][f"real, {split}"]["nearest"]["quantile 0.5"] for split in ("train", "test"))
+    assert train > 0.9
+    assert train > test
 
 
 def test_the_command_trains_and_evaluates(invented_data, tmp_path, capsys):
@@ -111,21 +139,28 @@ def test_the_command_trains_and_evaluates(invented_data, tmp_path, capsys):
     )
     assert "real clips of the test split: ensemble" in capsys.readouterr().out
     folders = ["--data", str(invented_data), "--classifier", str(tmp_path / "ear"), "--out", str(tmp_path)]
-    main(["evaluate", *folders, "--clips", "1", "--control-clips", "1"])
-    assert "control, one held chord" in capsys.readouterr().out
-    assert not list(tmp_path.glob("sheet-*"))  # nothing was generated
+    main(["evaluate", *folders, "--clips", "2", "--sections", "marks"])
+    said = capsys.readouterr().out
+    assert "## Marks" in said
+    assert "vocoder vocoder (" in said  # the one that is shipped
+    assert not (tmp_path / "sheet.png").exists()  # nothing was generated
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--out", "o"], "classifier, out: name a folder"),
-        (["--clips", "0"], "clips: got 0"),
-        (["--guidance-scale", "0.5"], "guidance_scale: got"),
+        (["--clips", "1"], "clips: got 1, need at least 2"),
+        (["--control-clips", "9"], "control_clips: got 9, need at most 4"),
+        (["--guidance-scale", "0.5"], "guidance_scale: got 0.5"),
+        (["--evaluations", "0"], "evaluations: got 0"),
+        (["--samplers", "magic"], "sampler: got 'magic', allowed unipc"),
+        (["--sections", "all"], f"sections: got 'all', allowed {', '.join(SECTIONS)}"),
         (["--seed", "-1"], "seed: got -1"),
         (["--classifier", "nowhere", "--out", "o"], "nowhere has no file classifier.json"),
         (["--classifier", "EAR", "--out", "o", "--data", "nowhere"], "no features in nowhere"),
         (["--classifier", "EAR", "--out", "o", "--checkpoint", "nowhere"], "checkpoint nowhere: no file"),
+        (["--classifier", "EAR", "--out", "o", "--vocoder", "nowhere"], "checkpoint nowhere: no file"),
         (["--train-classifier", "o", "--data", "nowhere"], "no features in nowhere"),
     ],
 )

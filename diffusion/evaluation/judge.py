@@ -1,0 +1,223 @@
+"""From a checkpoint to a report: make the clips or find them, let all ears hear them, hold them to the marks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffusion import checkpoint as checkpoints
+from diffusion.audio.codec import MelParameters
+from diffusion.checkpoint import Checkpoint
+from diffusion.data.dataset import Features
+from diffusion.evaluation import report
+from diffusion.evaluation.classifier import Ear, load_ear
+from diffusion.evaluation.clips import (
+    ClipSet,
+    Measure,
+    Playback,
+    Recipe,
+    Way,
+    control,
+    digest,
+    find_vocoder,
+    gather,
+    generated,
+    load_playback,
+    real,
+)
+from diffusion.evaluation.controls import CONTROLS
+from diffusion.evaluation.ears import listeners
+from diffusion.evaluation.marks import (
+    FEW,
+    MANY,
+    Heard,
+    Mark,
+    Point,
+    Real,
+    Verdict,
+    brevity,
+    hear,
+    judge,
+    point,
+    refusal,
+    steadiness,
+)
+from diffusion.evaluation.memory import Memory
+from diffusion.evaluation.music import measure
+from diffusion.evaluation.plan import NO_VOCODER, SAMPLER_EVALUATIONS, Plan
+
+CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
+
+
+def evaluate(
+    data: Path,
+    classifier: Path,
+    checkpoint: Path | None,
+    out: Path,
+    plan: Plan | None = None,
+    *,
+    vocoder: str | None = None,
+    cpu: bool = False,
+) -> str:
+    """Make or find the clips in `out`/clips, judge them, and write the report into `out`; returns its text.
+
+    Without a checkpoint real clips are judged, as if they were generated. `vocoder` is a folder, NO_VOCODER, or None
+    for the one in CHECKPOINTS that fits, if there is one. ValueError or FileNotFoundError for what is missing or does
+    not fit.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+    ear = load_ear(classifier)
+    mel = ear.config.mel
+    folder = find_vocoder(CHECKPOINTS, mel) if vocoder is None else Path(vocoder)
+    playback = load_playback(mel, None if vocoder == NO_VOCODER else folder, device)
+    model = None
+    if checkpoint is not None:
+        model = checkpoints.load(checkpoint, device)
+        _check_labels(f"checkpoint: {checkpoint}", model.configuration.labels, ear)
+        if MelParameters(**model.configuration.codec) != mel:
+            raise ValueError(f"checkpoint: {checkpoint} makes other features than the classifier hears")
+    evaluation = Evaluation(data, ear, model, playback, out / "clips", plan or Plan())
+    return report.write(
+        out,
+        report.Results(
+            f"Evaluation of {Path(checkpoint).resolve().name}" if checkpoint else "Real clips, judged as if generated",
+            model.digest if model else "none",
+            playback.decoder,
+            evaluation.plan.seed,
+            ear.config,
+            {name: f"{each.title}: {each.summary}" for name, each in evaluation.ears.items()},
+            evaluation.real,
+            evaluation.judged,
+            evaluation.verdicts,
+            evaluation.curves(),
+            evaluation.marks(),
+        ),
+    )
+
+
+def _check_labels(what: str, labels: Mapping[str, list[str]], ear: Ear) -> None:
+    for name, known in (("style", ear.config.styles), ("ensemble", ear.config.ensembles)):
+        if labels.get(name) != list(known):
+            raise ValueError(f"{what} has the labels {name} {labels.get(name)}, the classifier knows {list(known)}")
+
+
+class Evaluation:
+    """One evaluation: every set is made, or read from `cache`, when it is first asked for, and heard once."""
+
+    def __init__(
+        self, data: Path, ear: Ear, model: Checkpoint | None, playback: Playback, cache: Path, plan: Plan
+    ) -> None:
+        self.ear, self.model, self.playback, self.cache, self.plan = ear, model, playback, cache, plan
+        self.mel = ear.config.mel
+        self.frames = model.configuration.frames if model else ear.config.frames
+        self.ears = listeners(ear)
+        self.test, self.train = Features(data, "test"), Features(data, "train")
+        for features in (self.test, self.train):
+            _check_labels(f"data: split {features.split!r}", features.settings["labels"], ear)
+        self._heard: dict[Way, Heard] = {}
+
+    @cached_property
+    def _memory(self) -> Memory:
+        return Memory(self.train, progress=_bar("memory", "performance"))
+
+    def _gather(self, recipe: Recipe, *groups: str) -> Heard:
+        """Make a set with these groups of measures, and hear it."""
+        known: dict[str, Measure] = {
+            "music": lambda wave, heard: measure(wave, heard, self.mel),
+            "memory": lambda wave, heard: {"nearest": self._memory.nearest(heard)},
+        }
+        clips = gather(
+            recipe,
+            self.playback,
+            self.cache,
+            measures={group: known[group] for group in groups if "marks" in self.plan.sections},
+            measured_by=digest(self.train.settings, len(self.train)),
+            batch=self.plan.batch,
+            progress=_bar(recipe.name, f"batch of {self.plan.batch}"),
+        )
+        return self._hear(clips)
+
+    def _hear(self, clips: ClipSet) -> Heard:
+        embeds = {name: listener.embed for name, listener in self.ears.items()}
+        return hear(clips, self.ear, embeds, progress=_bar(f"{clips.name}, heard", "batch", leave=False))
+
+    @cached_property
+    def real(self) -> Real:
+        """Real clips, as many of each as are judged."""
+        clips, seed = self.plan.clips, self.plan.seed
+        test = self._gather(real(self.test, clips, self.frames, seed), "music", "memory")
+        searched = ("memory",) if self.model is None else ()
+        others = self._gather(real(self.test, clips, self.frames, seed, skip=clips), "music", *searched)
+        train = self._gather(real(self.train, clips, self.frames, seed), "music", "memory")
+        undecoded = replace(test.clips, name=f"{test.clips.name}, not decoded", heard=test.clips.undecoded(self.mel))
+        return Real(test, others, train, self._hear(undecoded).embeddings, self.plan.resamples)
+
+    @cached_property
+    def judged(self) -> Heard:
+        """What is held to the marks: clips at the default settings, or other real ones where there is no model."""
+        if self.model is None:
+            return self.real.others
+        return self._gather(generated(self.model, self.plan.clips, self.plan.seed), "music", "memory")
+
+    def generated(self, way: Way) -> Heard:
+        """Clips for a point of a curve, fewer than are judged; the same noise for every point."""
+        assert self.model is not None
+        if way not in self._heard:
+            pairs = len(self.ear.config.styles) * len(self.ear.config.ensembles)
+            recipe = generated(self.model, math.ceil(self.plan.curve_clips / pairs), self.plan.seed, way)
+            self._heard[way] = self._gather(recipe)
+        return self._heard[way]
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """The judged set first, then the real ones, then the controls, made from real clips that nothing else uses."""
+        if "marks" not in self.plan.sections:
+            return []
+        sets = [self.judged, self.real.test, self.real.train, self.real.others]
+        music = real(self.test, self.plan.control_clips, self.frames, self.plan.seed, skip=2 * self.plan.clips)
+        sets += [self._gather(control(kind, music), "music") for kind in CONTROLS]
+        distinct = {heard.clips.name: heard for heard in sets}
+        return [judge(heard, self.real) for heard in _bar("marks", "set")(distinct.values())]
+
+    def curves(self) -> dict[str, list[Point]]:
+        """The points of every section but the marks."""
+        if self.model is None:
+            return {}
+        plan = self.plan
+        ways = {
+            "evaluations": [Way(evaluations=evaluations) for evaluations in plan.evaluations],
+            "guidance": [Way(guidance_scale=scale) for scale in plan.guidance_scales],
+            "samplers": [Way(sampler, each) for sampler in plan.samplers for each in SAMPLER_EVALUATIONS],
+        }
+        chosen = {section: ways[section] for section in ways if section in plan.sections}
+        return {section: [self._point(way) for way in each] for section, each in chosen.items()}
+
+    def _point(self, way: Way) -> Point:
+        converged = Way(evaluations=max(self.plan.evaluations))
+        return point(way, self.generated(way), self.generated(converged), self.real)
+
+    def marks(self) -> list[Mark]:
+        """Everything that is asked and was measured."""
+        marks: list[Mark] = []
+        verdicts = self.verdicts
+        if verdicts:
+            marks += verdicts[0].marks
+            marks += [refusal(each) for each in verdicts if each.name.startswith("control")]
+        if self.model is not None:
+            marks.append(brevity(Way()))
+            if "evaluations" in self.plan.sections and {FEW, MANY} <= set(self.plan.evaluations):
+                few, many = (self.generated(Way(evaluations=count)) for count in (FEW, MANY))
+                marks += steadiness(few, many, self.real)
+        return marks
+
+
+def _bar(label: str, unit: str, leave: bool = True) -> Callable[..., Any]:
+    from tqdm import tqdm
+
+    return lambda items: tqdm(items, desc=label, unit=unit, leave=leave)

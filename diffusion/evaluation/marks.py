@@ -1,0 +1,371 @@
+"""What is asked of a checkpoint's clips: each a number with an interval, a threshold, and whether it holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from diffusion.evaluation.classifier import Ear, Judgement
+from diffusion.evaluation.clips import ClipSet, Way
+from diffusion.evaluation.distances import (
+    DIRECTIONS,
+    Interval,
+    bootstrap,
+    diversity,
+    frechet_distance,
+    precision_recall,
+    principal,
+    two_sample,
+)
+from diffusion.evaluation.measures import Accuracy, Score, score
+
+ENSEMBLE_SHARE = 0.9
+STYLE_SHARE = 0.8
+FRECHET_RATIO = 2.5
+DIVERSITY_RATIO = 0.8
+MUSIC_RATIO = 2.0
+NEAREST_QUANTILE = 0.99  # of the held-out clips' similarity to the music that was trained on
+EVALUATIONS = 20
+FEW, MANY = 16, 50  # evaluations between which quality may not fall
+FALL_RATIO = 1.1
+SMALL, FAR = 1e-9, 1e6  # what stands for nothing in a ratio, and for an infinite distance
+
+Embed = Callable[[Tensor], Tensor]
+"""What one hears (B, 1, bands, F) -> embeddings (B, D)."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A set of N clips as it was heard: the classifier's judgement, and an embedding (N, D) for each ear."""
+
+    clips: ClipSet
+    judgement: Judgement
+    embeddings: dict[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def first(self, count: int) -> Heard:
+        """The first clips alone."""
+        j = self.judgement
+        return Heard(
+            self.clips.first(count),
+            Judgement(j.style[:count], j.ensemble[:count], j.embedding[:count]),
+            {ear: each[:count] for ear, each in self.embeddings.items()},
+        )
+
+    @cached_property
+    def score(self) -> Score:
+        return score(self.judgement, self.clips.style, self.clips.ensemble)
+
+
+def hear(
+    clips: ClipSet,
+    ear: Ear,
+    ears: Mapping[str, Embed],
+    *,
+    batch: int = 16,
+    progress: Callable[[Sequence[Tensor]], Iterable[Tensor]] = lambda batches: batches,
+) -> Heard:
+    """Let the classifier and all ears hear a set, `batch` clips at a time."""
+    judgements, embeddings = [], []
+    for rows in progress(clips.heard.split(batch)):
+        judgements.append(ear.judge(rows))
+        embeddings.append({name: embed(rows) for name, embed in ears.items()})
+    return Heard(
+        clips,
+        Judgement(*(torch.cat([getattr(j, name) for j in judgements]) for name in ("style", "ensemble", "embedding"))),
+        {name: torch.cat([each[name] for each in embeddings]) for name in ears},
+    )
+
+
+@dataclass(frozen=True)
+class Real:
+    """What clips are compared with: real clips held out, others held out, and clips of the training music.
+
+    `undecoded` {ear: (N, D)} are the embeddings of `test` without the decoder. All distances are taken in the main
+    directions of `test`. Intervals come from so many resamples.
+    """
+
+    test: Heard
+    others: Heard
+    train: Heard
+    undecoded: dict[str, Tensor]
+    resamples: int = 200
+
+    @cached_property
+    def bases(self) -> dict[str, Tensor]:
+        return {ear: principal(embedding, DIRECTIONS) for ear, embedding in self.test.embeddings.items()}
+
+    def interval(self, statistic: Callable[..., float], *sets: Tensor) -> Interval:
+        """The statistic of sets with its interval."""
+        return bootstrap(statistic, *sets, resamples=self.resamples)
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Of a set, in one ear, at equal counts: Fréchet distances to the real test clips, theirs with and without decoder.
+
+    `floor` is the Fréchet distance of clips of the training music. Precision, recall and diversity (mean distance of
+    two clips of the same style and ensemble, over that of real ones) are with decoder.
+    """
+
+    frechet: Interval
+    frechet_undecoded: Interval
+    floor: Interval
+    frechet_ratio: Interval
+    precision: Interval
+    recall: Interval
+    diversity_ratio: Interval
+
+
+def distances(made: Heard, real: Real) -> dict[str, Distances]:
+    """How far a set is from the real test clips, in every ear."""
+    count = len(made)
+    found = {}
+    for ear, base in real.bases.items():
+        own, test, train = (each.embeddings[ear][:count] @ base for each in (made, real.test, real.train))
+        undecoded = real.undecoded[ear][:count] @ base
+        found[ear] = Distances(
+            real.interval(frechet_distance, own, test),
+            real.interval(frechet_distance, own, undecoded),
+            real.interval(frechet_distance, train, test),
+            real.interval(lambda a, b, c: ratio(frechet_distance(a, b), frechet_distance(c, b)), own, test, train),
+            real.interval(lambda a, b: precision_recall(b, a)[0], own, test),
+            real.interval(lambda a, b: precision_recall(b, a)[1], own, test),
+            _diversity_ratio(own, test, _pair(made), _pair(real.test.first(count)), real),
+        )
+    return found
+
+
+def _pair(heard: Heard) -> Tensor:
+    """(N,) numbers of the pairs of style and ensemble."""
+    return heard.clips.style * 1000 + heard.clips.ensemble
+
+
+def _diversity_ratio(own: Tensor, test: Tensor, own_pair: Tensor, test_pair: Tensor, real: Real) -> Interval:
+    """Pairs are resampled, not clips: a clip drawn twice would be its own double."""
+
+    def within(embedding: Tensor, pair: Tensor) -> Tensor:
+        return torch.tensor([diversity(embedding[pair == each], pair[pair == each]) for each in own_pair.unique()])
+
+    a, b = within(own, own_pair), within(test, test_pair)
+    return real.interval(lambda rows: ratio(float(a[rows].mean()), float(b[rows].mean())), torch.arange(len(a)))
+
+
+def ratio(a: float, b: float) -> float:
+    """a / b, where 0 / 0 is 1, and never infinite."""
+    return 1.0 if a == b else a / max(b, SMALL)
+
+
+def apart(a: Tensor, b: Tensor) -> float:
+    """The two-sample distance of a (N,) from b (M,), finite even where all of b is one number."""
+    return min(two_sample(a, b), FAR)
+
+
+@dataclass(frozen=True)
+class Music:
+    """A measure of a set: mean and standard deviation, the two-sample distance from the real test clips, and that over
+    the distance of other real clips.
+    """
+
+    mean: float
+    deviation: float
+    distance: Interval
+    distance_ratio: Interval
+
+
+def music(made: Heard, real: Real) -> dict[str, Music]:
+    """The musical measures of a set beside the real ones', at equal counts."""
+    found = {}
+    for name, own in made.clips.measures["music"].items():
+        test, others = (each.clips.measures["music"][name][: len(own)] for each in (real.test, real.others))
+        found[name] = Music(
+            float(own.mean()),
+            float(own.std(correction=0)),
+            real.interval(apart, own, test),
+            real.interval(lambda a, b, c: ratio(apart(a, b), apart(c, b)), own, test, others),
+        )
+    return found
+
+
+def recited(made: Heard, real: Real) -> Accuracy | None:
+    """How many clips are nearer to the training music than NEAREST_QUANTILE of the held-out clips; None unsearched."""
+    own, test = (each.clips.measures.get("memory") for each in (made, real.test))
+    if own is None or test is None:
+        return None
+    near = own["nearest"] > test["nearest"].quantile(NEAREST_QUANTILE)
+    return Accuracy(int(near.sum()), len(near))
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One thing that is asked. `at_least` says which side of the threshold is the right one.
+
+    It holds if the value is on that side; `beyond` is for what need only not fail beyond its interval.
+    """
+
+    name: str
+    value: Interval
+    threshold: float
+    at_least: bool = False
+    beyond: bool = False
+    percent: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return not self.fails_beyond if self.beyond else self._right(self.value.value)
+
+    @property
+    def fails_beyond(self) -> bool:
+        """The whole interval lies on the wrong side."""
+        return not (self._right(self.value.low) or self._right(self.value.high) or self._right(self.value.value))
+
+    def _right(self, value: float) -> bool:
+        return value >= self.threshold if self.at_least else value <= self.threshold
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Everything measured of a set, and the marks that it is held to."""
+
+    heard: Heard
+    distances: dict[str, Distances]
+    music: dict[str, Music]
+    recited: Accuracy | None
+
+    @property
+    def name(self) -> str:
+        return self.heard.clips.name
+
+    @cached_property
+    def marks(self) -> list[Mark]:
+        result = self.heard.score
+        marks = [
+            Mark("ensemble named correctly", share(result.ensemble), ENSEMBLE_SHARE, at_least=True, percent=True),
+            Mark("style named correctly within ensembles", share(result.style), STYLE_SHARE, True, percent=True),
+        ]
+        for ear, found in self.distances.items():
+            marks.append(Mark(f"Fréchet distance over the floor, {ear} ear", found.frechet_ratio, FRECHET_RATIO))
+        for ear, found in self.distances.items():
+            marks.append(
+                Mark(
+                    f"diversity within a label over real, {ear} ear", found.diversity_ratio, DIVERSITY_RATIO, True,
+                    percent=True,
+                )
+            )  # fmt: skip
+        for name, measured in self.music.items():
+            marks.append(Mark(f"{name}: distance over that of two real sets", measured.distance_ratio, MUSIC_RATIO))
+        if self.recited:
+            marks.append(
+                Mark(
+                    f"nearer to training music than {NEAREST_QUANTILE:.0%} of held-out clips",
+                    share(self.recited),
+                    1 - NEAREST_QUANTILE,
+                    beyond=True,
+                    percent=True,
+                )
+            )
+        return marks
+
+    @property
+    def failed(self) -> list[str]:
+        """The marks that fail with their whole interval."""
+        return [mark.name for mark in self.marks if mark.fails_beyond]
+
+
+def judge(made: Heard, real: Real) -> Verdict:
+    """Hold a set to all marks."""
+    return Verdict(made, distances(made, real), music(made, real), recited(made, real))
+
+
+def share(accuracy: Accuracy) -> Interval:
+    """With Wilson's interval."""
+    return Interval(accuracy.value, *accuracy.interval)
+
+
+def refusal(control: Verdict) -> Mark:
+    """What a control must do: fail at least one mark with its whole interval."""
+    count = float(len(control.failed))
+    return Mark(f"{control.name}: marks failed", Interval(count, count, count), 1, at_least=True)
+
+
+def brevity(way: Way) -> Mark:
+    """No more than EVALUATIONS."""
+    count = float(way.evaluations)
+    return Mark("evaluations at the default settings", Interval(count, count, count), EVALUATIONS)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve: Fréchet distances to the real test clips in every ear, precision, recall, accuracies.
+
+    `against` is the Fréchet distance over that of the clips that more evaluations tend to, from the same noise.
+    """
+
+    way: Way
+    count: int
+    ensemble: Accuracy
+    style: Accuracy
+    frechet: dict[str, Interval]
+    precision: dict[str, float]
+    recall: dict[str, float]
+    against: dict[str, Interval]
+
+
+def point(way: Way, made: Heard, converged: Heard, real: Real) -> Point:
+    """Measure the clips of one way; those of the other are from the same noise, clip by clip."""
+    own = {ear: made.embeddings[ear] @ base for ear, base in real.bases.items()}
+    test = {ear: real.test.embeddings[ear] @ base for ear, base in real.bases.items()}
+    both = {ear: precision_recall(test[ear], own[ear]) for ear in own}
+    return Point(
+        way,
+        len(made),
+        made.score.ensemble,
+        made.score.style,
+        {ear: real.interval(frechet_distance, own[ear], test[ear]) for ear in own},
+        {ear: precision for ear, (precision, _) in both.items()},
+        {ear: recall for ear, (_, recall) in both.items()},
+        frechet_ratios(made, converged, real),
+    )
+
+
+def frechet_ratios(made: Heard, other: Heard, real: Real) -> dict[str, Interval]:
+    """Fréchet distance of a set over that of another from the same noise, in every ear; resampled clip by clip."""
+
+    def one(a: Tensor, b: Tensor, test: Tensor) -> Interval:
+        def statistic(rows: Tensor, test: Tensor) -> float:
+            return ratio(frechet_distance(a[rows], test), frechet_distance(b[rows], test))
+
+        return real.interval(statistic, torch.arange(len(a)), test)
+
+    return {
+        ear: one(made.embeddings[ear] @ base, other.embeddings[ear] @ base, real.test.embeddings[ear] @ base)
+        for ear, base in real.bases.items()
+    }
+
+
+def steadiness(few: Heard, many: Heard, real: Real) -> list[Mark]:
+    """Quality does not fall from MANY to FEW evaluations, in any ear."""
+    return [
+        Mark(f"Fréchet distance at {FEW} over {MANY} evaluations, {ear} ear", value, FALL_RATIO, beyond=True)
+        for ear, value in frechet_ratios(few, many, real).items()
+    ]
+
+
+def enough(points: Sequence[Point], ear: str) -> int | None:
+    """From how many evaluations on a sampler's clips are as good as converged ones, as far as their intervals tell.
+
+    As good is a Fréchet distance at most FALL_RATIO times theirs. None if it is not even with the most.
+    """
+    reached = None
+    for each in sorted(points, key=lambda point: -point.way.evaluations):
+        if each.against[ear].low > FALL_RATIO or math.isnan(each.against[ear].low):
+            break
+        reached = each.way.evaluations
+    return reached
