@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from diffusion.audio.mel import MelParameters
-from diffusion.studio import RANGES, SHARED, Clip, Preview, Request, Stop, Studio, seed_of
+from diffusion.studio import LABELS, RANGES, SHARED, Clip, Preview, Request, Stop, Studio, seed_of
 from diffusion.theory import Cosine, GaussianDenoiser, SeededNoise, uniform_grid
 
-AXES = ("sampler", "steps", "guidance_scale", "seed", "style", "ensemble")
+AXES = ("sampler", "steps", "guidance_scale", "seed", *LABELS)
 CELLS = 25
 BATCH_CLIPS = 5  # on two CPU cores a guided look costs 0.83, 0.76, 0.75, 0.78 a clip in batches of 2, 3, 4, 5
 CONVERGED: dict[str, Any] = {"sampler": "unipc", "steps": 100, "knobs": {}}
@@ -126,7 +126,7 @@ class Cell:
         return {
             "row": self.place[0],
             "column": self.place[1],
-            **self.clip.request.to_dict(),
+            **asdict(self.clip.request),  # all of it, so that every row of a table has the same columns
             "evaluations": self.clip.settings["evaluations"],
             "seconds": round(self.clip.seconds, 3),
             "distance_db": None if self.distance_db is None else round(self.distance_db, 3),

@@ -11,6 +11,8 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", help="style, or any (default: the model's first)")
     parser.add_argument("--ensemble", help="ensemble, or any (default: the model's first)")
+    parser.add_argument("--mode", help="major or minor, where the model knows them, or any (default: any)")
+    parser.add_argument("--tempo", help="slow, medium or fast, where the model knows them, or any (default: any)")
     parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
     parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 4)")
@@ -40,6 +42,8 @@ def run(args: argparse.Namespace) -> None:
     request = studio.request(
         style=args.style,
         ensemble=args.ensemble,
+        mode=args.mode,
+        tempo=args.tempo,
         sampler=args.sampler,
         steps=args.steps,
         guidance_scale=args.guidance_scale,

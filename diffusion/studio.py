@@ -40,6 +40,8 @@ DRAWN = -1  # stands for a seed that is drawn
 SEED_DIGITS = 20  # no seed has more, nor is read if it does
 MEL_TOLERANCE_DB = 0.5  # mean over a spectrogram; bf16 against float32 on a CPU measures 0.1, another seed 5 to 16
 SHARED = ("sampler", "knobs", "steps", "duration_s")  # by all clips of a batch
+LABELS = ("style", "ensemble", "mode", "tempo")  # of a request; a model that lacks one of the last two knows only "any"
+LATER = ("mode", "tempo")  # than the first files and links, which do not say them
 RESULT_KEYS = ("evaluations", "stopped_at", "version")  # what settings say beyond the request
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
@@ -55,6 +57,8 @@ HELP = {
     "guidance_scale": "How strictly to follow the style: 1 leaves the model free, more is clearer and less varied.",
     "seed": "A number or any word, such as your name: the same seed and settings give the same clip.",
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
+    "mode": "Major is bright, minor dark.",
+    "tempo": "How quickly one note follows another.",
     "decoder": "What turns the picture into sound.",
 }
 DECODERS = {  # title and summary; the first that fits the model is the default
@@ -107,8 +111,8 @@ class Request:
     """Everything that decides a clip. `knobs` are those of the sampler, completed with their defaults.
 
     `model` is the digest of a checkpoint, or empty for whichever is loaded, `decoder` one of DECODERS, or empty for the
-    best that the model has. Labels and the grid of durations belong
-    to a checkpoint, so `Studio.check` looks at them; everything else is checked here.
+    best that the model has. Labels and the grid of durations belong to a checkpoint, so `Studio.check` looks at them;
+    everything else is checked here.
     """
 
     style: str
@@ -123,9 +127,11 @@ class Request:
     model: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("style", "ensemble", "model"):
+        for name in (*LABELS, "model"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, need a word")
+    mode: str = ANY
+    tempo: str = ANY
         if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
             raise ValueError(f"sampler: got {self.sampler!r}, allowed {', '.join(SAMPLERS)}")
         if self.decoder not in ("", *DECODERS):
@@ -140,8 +146,8 @@ class Request:
         return replace(SAMPLERS[self.sampler], **self.knobs)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
+        """JSON values, without those of LATER that are left open: the links and files of older models stay the same."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value != ANY}
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Request:
@@ -167,7 +173,7 @@ class Request:
         settings: dict[str, Any] = {}
         knobs: dict[str, Any] = {}
         for name, text in parse_qsl(query, keep_blank_values=True):
-            if name in ("style", "ensemble", "sampler", "decoder", "model"):
+            if name in (*LABELS, "sampler", "decoder", "model"):
                 settings[name] = text
             elif name == "seed":
                 settings[name] = seed_of(text)
@@ -199,7 +205,8 @@ class Preview:
 class Clip:
     """A finished clip: wave (N,) float32, features (bands, F), the settings that make it again, and the time it took.
 
-    `settings` hold the whole request, the evaluations, the version and, if it was stopped, the last step it took.
+    `settings` hold the whole request with every label that the model has, the evaluations, the version and, if it was
+    stopped, the last step it took.
     They leave out the time, so that the same request gives the same file. `gain` is what the decoded wave was
     amplified by, so that beliefs can be heard as loud as they are beside the clip.
     """
@@ -263,8 +270,8 @@ class Studio:
         style, ensemble = ([*self.labels[name], ANY][0] for name in ("style", "ensemble"))
         defaults = Request(style, ensemble, 0)
         options: dict[str, Any] = {}
-        for name in ("style", "ensemble", "sampler"):
-            choices = list(SAMPLERS) if name == "sampler" else [ANY, *self.labels[name]]
+        for name in (*LABELS, "sampler"):
+            choices = list(SAMPLERS) if name == "sampler" else self._values(name)
             titles = {each: SAMPLERS[each].title if name == "sampler" else _title(each) for each in choices}
             options[name] = {"default": getattr(defaults, name), "choices": choices, "titles": titles}
         for name, (low, high) in RANGES.items():
@@ -298,6 +305,10 @@ class Studio:
 
     def request(self, **arguments: Any) -> Request:
         """A checked request for this model; what is missing or None takes its default.
+    def _values(self, label: str) -> list[str]:
+        """What may be chosen of a label."""
+        return [ANY, *self.labels.get(label, ())]
+
 
         A seed may be a number or a text for `seed_of`; DRAWN draws one.
         """
@@ -310,8 +321,8 @@ class Studio:
 
     def check(self, request: Request) -> None:
         """ValueError if the request does not fit this model."""
-        for name in ("style", "ensemble"):
-            value, allowed = getattr(request, name), [ANY, *self.labels[name]]
+        for name in LABELS:
+            value, allowed = getattr(request, name), self._values(name)
             if value not in allowed:
                 raise ValueError(f"{name}: got {value!r}, allowed {', '.join(allowed)}")
         if request.decoder not in ("", *self.codecs):
@@ -373,9 +384,9 @@ class Studio:
         )
         cond = {
             name: torch.tensor(
-                [[ANY, *values].index(getattr(each, name, ANY)) for each in requests], device=self.device
+                [self._values(name).index(getattr(each, name, ANY)) for each in requests], device=self.device
             )
-            for name, values in self.labels.items()
+            for name in self.labels
         }
         labels = [self.guided_label(each) for each in requests]
         scales = {
@@ -424,6 +435,7 @@ class Studio:
             }
             seconds = share_s + time.perf_counter() - start
             yield Clip(wave, _first(each), self.mel.sample_rate_hz, settings, seconds, gain)
+                **{name: getattr(request, name) for name in LABELS if name in self.labels},
 
     def sound(self, features: np.ndarray, most: float = math.inf, decoder: str = "") -> np.ndarray:
         """The wave (N,) float32 of features (bands, F), made as that of a clip: as loud, or amplified by `most`."""

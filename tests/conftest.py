@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,23 +16,50 @@ from diffusion.audio.mel import MelParameters
 settings.register_profile("steady", deadline=None, max_examples=25)
 settings.load_profile("steady")
 
-LABELS = {"style": ["chorale", "fiddle"], "ensemble": ["piano", "music_box", "flute"]}
+LABELS = {
+    "style": ["chorale", "fiddle"],
+    "ensemble": ["piano", "music_box", "flute"],
+    "mode": ["major", "minor"],
+    "tempo": ["slow", "medium", "fast"],
+}
 
 
-@pytest.fixture(scope="session")
-def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole checkpoint of a network too small to know music: real files, real labels, quick evaluations."""
+def _checkpoint(folder: Path, labels: dict[str, list[str]]) -> Path:
     size = {"width": 32, "depth": 1, "heads": 2, "hidden": 64, "outputs": 2}
     configuration = checkpoint.Configuration(
         {"name": "frame-transformer", **size},
         {"name": "cosine"},
         "moments",
-        LABELS,
+        labels,
         640,
         asdict(MelParameters()),
     )
     torch.manual_seed(0)
     weights = {name: torch.randn(each.shape) * 0.1 for name, each in configuration.build().state_dict().items()}
-    folder = tmp_path_factory.mktemp("checkpoints") / "small"
     checkpoint.save(folder, configuration, weights, torch.float32)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole checkpoint of a network too small to know music: real files, real labels, quick evaluations."""
+    return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "small", LABELS)
+
+
+@pytest.fixture(scope="session")
+def plain_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one, which knows neither modes nor tempi."""
+    labels = {name: LABELS[name] for name in ("style", "ensemble")}
+    return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "plain", labels)
+
+
+@pytest.fixture(scope="session")
+def small_gallery(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small checkpoint with its gallery inside."""
+    from diffusion import gallery
+    from diffusion.studio import Studio
+
+    folder = tmp_path_factory.mktemp("galleries") / "small"
+    shutil.copytree(small_checkpoint, folder)
+    list(gallery.make(Studio(folder, "cpu"), folder / gallery.FOLDER))
     return folder

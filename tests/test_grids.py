@@ -189,6 +189,13 @@ def test_the_table_has_a_row_for_each_cell(studio: Studio) -> None:
     assert to_csv([]).strip() == ""
 
 
+def test_labels_that_may_be_left_open_are_axes_too(studio: Studio) -> None:
+    asked = grid(axis_x="mode", values_x="any, minor", axis_y="tempo", values_y="slow")
+    cells = cells_of(compare(studio, asked, distances=False))
+    rows = list(csv.DictReader(io.StringIO(to_csv(cells))))
+    assert [(row["mode"], row["tempo"]) for row in rows] == [("any", "slow"), ("minor", "slow")]
+
+
 def test_keys_tell_requests_apart() -> None:
     assert key(BASE) == key(Request.from_dict(json.loads(key(BASE))))
     assert key(BASE) != key(grid(axis_y="seed", values_y="6").request((0, 0)))

@@ -19,7 +19,7 @@ import gradio as gr
 import soundfile
 
 from diffusion.compare import AXES, Cell, Grid, Place, Progress, compare, in_order, to_csv, work
-from diffusion.studio import Clip, Preview, Request, Studio
+from diffusion.studio import ANY, Clip, Preview, Request, Studio
 from diffusion.ui.clips import Latest
 from diffusion.ui.film import score
 
@@ -44,6 +44,8 @@ TITLES = {
     "seed": "Seed",
     "style": "Style",
     "ensemble": "Ensemble",
+    "mode": "Mode",
+    "tempo": "Tempo",
 }
 SUGGESTED = {"steps": "5, 10, 20", "guidance_scale": "1, 2, 4, 8", "seed": "1, 2, 3, 4"}
 SUGGESTED_SAMPLERS = ["unipc", "ddim", "ddpm"]
@@ -140,6 +142,8 @@ class Comparisons:
         described: dict[str, Any] = {}
         for name in AXES:
             values = self.options[name].get("choices")
+            if values == [ANY]:
+                continue
             if values is None:
                 described[name] = {"title": TITLES[name], "text": SUGGESTED[name]}
             else:

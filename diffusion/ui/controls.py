@@ -8,10 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion.studio import Request, Studio, seed_of
+from diffusion.studio import LABELS, Request, Studio, seed_of
 from diffusion.ui.words import tr
 
-ARGUMENTS = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder")
 NUMBERS = ("steps", "guidance_scale", "duration_s")
 RACE = "2020"  # the preset that is raced against another, and no setting of the rail
 KEYS = '<button type="button" class="show-keys" aria-label="Keys"><kbd>?</kbd></button>'
@@ -62,8 +61,8 @@ def preset_of(options: dict[str, Any], sampler: str, steps: float | None) -> str
 class Rail:
     """The rail on the page: its components, and the requests that they stand for.
 
-    Built where it is made, inside `gr.Blocks`. `controls` has a component for each of ARGUMENTS, `knobs` one for each
-    (sampler, knob), `settings` shows the JSON of the clip on show.
+    Built where it is made, inside `gr.Blocks`. `controls` has a component for each setting that can be chosen, `knobs`
+    one for each (sampler, knob), `settings` shows the JSON of the clip on show.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -79,21 +78,21 @@ class Rail:
                     everything = tr("All that makes this clip again; the WAV carries it too")
                     self.settings = gr.JSON(label=everything, elem_id="recipe")
         self.used = gr.State("")  # what the seed field held when a clip was last asked for
-        self.inputs = [*(self.controls[name] for name in ARGUMENTS), *self.knobs.values()]
+        self.inputs = [*self.controls.values(), *self.knobs.values()]
         self.outputs = [self.keep, *self.inputs, *self.groups.values()]
 
     def _build_first(self) -> None:
         """What is always in sight."""
         options, controls = self.options, self.controls
-        with gr.Column(elem_classes="choices", min_width=0):
-            controls["style"] = gr.Radio(label=tr("Style"), **_choices(options, "style"))
-        with gr.Column(elem_classes="choices", min_width=0):
-            controls["ensemble"] = gr.Radio(label=tr("Ensemble"), **_choices(options, "ensemble"))
-        with gr.Column(min_width=0):
+        for name in LABELS:
+            if name in self.studio.labels:
+                with gr.Column(elem_id=f"{name}-group", min_width=0):
+                    controls[name] = gr.Radio(label=tr(name.capitalize()), **_choices(options, name))
+        with gr.Column(elem_id="sampler-group", min_width=0):
             sampler = _choices(options, "sampler")
             sampler["info"] = tr(options["sampler"]["summaries"][sampler["value"]])
             controls["sampler"] = gr.Dropdown(label=tr("Sampler"), filterable=False, **sampler)
-        with gr.Column(min_width=0):
+        with gr.Column(elem_id="steps-group", min_width=0):
             default, words = options["steps"]["default"], {"label": tr("Steps"), "info": tr(options["steps"]["help"])}
             controls["steps"] = gr.Number(default, step=1, elem_id="steps", **words)
         with gr.Column(min_width=0):
@@ -119,8 +118,8 @@ class Rail:
 
         Unless the seed is `kept`, one that was heard `before` is drawn anew.
         """
-        arguments = dict(zip(ARGUMENTS, values, strict=False))
-        given = dict(zip(self.knobs, values[len(ARGUMENTS) :], strict=True))
+        arguments = dict(zip(self.controls, values, strict=False))
+        given = dict(zip(self.knobs, values[len(arguments) :], strict=True))
         for name in NUMBERS:
             if arguments[name] is None:
                 allowed = self.options[name]
@@ -137,7 +136,7 @@ class Rail:
     def restored(self, request: Request) -> dict[Any, Any]:
         """Every control as the request has it, its seed locked; ValueError if it cannot be asked of this model."""
         self.studio.check(replace(request, model=""))
-        values = {self.controls[name]: getattr(request, name) for name in ARGUMENTS}
+        values = {control: getattr(request, name) for name, control in self.controls.items()}
         values[self.controls["decoder"]] = request.decoder or self.studio.decoder
         own = {self.knobs[request.sampler, name]: value for name, value in request.knobs.items()}
         return values | own | {self.keep: True} | self.shown(request.sampler)

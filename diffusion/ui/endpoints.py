@@ -10,7 +10,7 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from diffusion.compare import Cell, Grid, in_order, to_csv
 from diffusion.compare import compare as compose_grid
-from diffusion.studio import Clip
+from diffusion.studio import LATER, Clip
 from diffusion.ui.compare import report
 from diffusion.ui.visits import Visits, file_name
 
@@ -30,6 +30,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         inputs.append(gr.JSON({}, label="knobs"))
         inputs[-1].api_info = lambda: {"type": "object"}  # MCP's validation refuses the schema of gr.JSON
         inputs.append(gr.Textbox(known["decoder"]["default"], label="decoder"))
+        later = [gr.Textbox(known[name]["default"], label=name) for name in LATER]
         audio = gr.Audio(label="clip", type="filepath")
         settings = gr.JSON(label="settings")
         listing = gr.JSON(label="options")
@@ -49,6 +50,8 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         duration_s: float,
         knobs: dict[str, Any],
         decoder: str,
+        mode: str,
+        tempo: str,
         http: gr.Request,
     ) -> tuple[str, dict[str, Any]]:
         """Compose a clip of music with a diffusion model. Returns the WAV file and, as JSON, all settings of the clip.
@@ -65,6 +68,8 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             duration_s: The length in seconds, 2.56 to 40.96 in steps that `/options` names.
             knobs: The sampler's own settings by name, such as {"eta": 0.5} for ddim; what is missing takes its default.
             decoder: What turns the picture into sound, vocoder or griffin-lim.
+            mode: Major, minor or any; a model that does not know one of these has only any, as `/options` says.
+            tempo: Slow, medium, fast or any, in the same way.
         """
         try:
             request = visits.studio.request(
@@ -77,6 +82,8 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
                 duration_s=duration_s,
                 decoder=decoder,
                 knobs=knobs,
+                mode=mode,
+                tempo=tempo,
             )
             clip = deque(visits.studio.generate(request), maxlen=1)[0]
         except ValueError as error:
@@ -100,6 +107,8 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         knobs: dict[str, Any],
         decoder: str,
         distances: bool,
+        mode: str,
+        tempo: str,
     ) -> tuple[str, str, list[dict[str, Any]]]:
         """Compose a grid of up to 25 clips that differ in two settings. Returns an HTML report that plays them all, the
         numbers as a CSV file, and the cells as JSON.
@@ -108,7 +117,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         setting that is on an axis does not matter as a base.
 
         Args:
-            axis_x: What differs across the columns: sampler, steps, guidance_scale, seed, style or ensemble.
+            axis_x: What differs across the columns: sampler, steps, guidance_scale, seed, style, ensemble, mode, tempo.
             values_x: Its values, with commas between them, such as 5, 10, 20.
             axis_y: What differs down the rows: another one of these.
             values_y: Its values, with commas between them, such as unipc, ddim.
@@ -122,6 +131,8 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             knobs: The sampler's own settings by name; other samplers of the grid have theirs at the defaults.
             decoder: What turns the picture into sound, vocoder or griffin-lim.
             distances: Whether to measure distances too: another 100 evaluations for each seed, label and guidance.
+            mode: Major, minor or any, where the model knows them.
+            tempo: Slow, medium, fast or any, where the model knows them.
         """
         studio = visits.studio
         try:
@@ -135,6 +146,8 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
                 duration_s=duration_s,
                 decoder=decoder,
                 knobs=knobs,
+                mode=mode,
+                tempo=tempo,
             )
             grid = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values
             run = compose_grid(studio, grid, cache=visits.clips, distances=distances)
@@ -154,7 +167,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
 
     compose.click(
         generate,
-        inputs=inputs,
+        inputs=[*inputs, *later],
         outputs=[audio, settings],
         api_name="generate",
         concurrency_limit=concurrency_limit,
@@ -162,7 +175,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
     )
     lay.click(
         compare,
-        inputs=[*pair, *inputs, distances],
+        inputs=[*pair, *inputs, distances, *later],
         outputs=[page, table, numbers],
         api_name="compare",
         concurrency_limit=concurrency_limit,

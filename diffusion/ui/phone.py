@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import ANY, Request
+from diffusion.studio import ANY, LATER, Request
 from diffusion.ui.clips import Latest
 from diffusion.ui.links import public_address, qr_svg
 
@@ -127,7 +127,8 @@ def byte_range(header: str, size: int) -> range | None:
 
 def title(settings: dict[str, Any]) -> str:
     words = [settings[name].replace("_", " ") for name in ("style", "ensemble") if settings[name] != ANY]
-    return (" for ".join(words) or "anything").capitalize()
+    later = [settings[name] for name in LATER if settings.get(name, ANY) != ANY]
+    return ", ".join([" for ".join(words) or "anything", *later]).capitalize()
 
 
 def sentence(settings: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import gradio as gr
 
 from diffusion.picture import belief_range, data_uri, state_range
-from diffusion.studio import PRESETS, Clip, Preview, Request, Studio
+from diffusion.studio import LABELS, PRESETS, Clip, Preview, Request, Studio
 from diffusion.ui.controls import RACE
 from diffusion.ui.film import FRAME_QUALITY, score
 from diffusion.ui.visits import clip_message
@@ -108,7 +108,7 @@ class Race:
 
 
 class Races:
-    """The races in memory: one recording for each (style, ensemble) on a shared server, otherwise one live race for
+    """The races in memory: one recording for each choice of labels on a shared server, otherwise one live race for
     each visitor. The one that was asked for longest ago gives way."""
 
     def __init__(self, studio: Studio, shared: bool) -> None:
@@ -120,9 +120,10 @@ class Races:
 
     def start(self, request: Request, session: str) -> dict[str, Any]:
         """Begin the race of a request, or find its recording; returns the message that tells the score of it."""
-        key = (request.style, request.ensemble) if self.shared else session
+        labels = {name: getattr(request, name) for name in LABELS}
+        key: Hashable = tuple(labels.values()) if self.shared else session
         if self.shared:
-            request = self._studio.request(style=request.style, ensemble=request.ensemble, seed=SEED)
+            request = self._studio.request(**labels, seed=SEED)
         with self._lock:
             race = self._races.get(key)
             if race is None or race.failed or not self.shared:
@@ -141,18 +142,17 @@ class Races:
                 race.run()
 
     def _announcement(self, race: Race) -> dict[str, Any]:
-        options = self._studio.options()
+        titles = self._studio.options()["sampler"]["titles"]
         request = race.requests[0]
         return {
             "kind": "race",
             "race": race.name,
             "id": uuid.uuid4().hex,  # the same race may be asked for twice
             "recorded": race.recorded,
-            "style": options["style"]["titles"][request.style],
-            "ensemble": options["ensemble"]["titles"][request.ensemble],
+            **{name: getattr(request, name) for name in LABELS},
             "seed": request.seed,
             "lanes": [
-                {"name": name, "method": options["sampler"]["titles"][each.sampler], "steps": each.steps}
+                {"name": name, "method": titles[each.sampler], "steps": each.steps}
                 for name, each in zip(RACERS, race.requests, strict=True)
             ],
         }

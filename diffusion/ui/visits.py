@@ -24,7 +24,7 @@ import torch
 from diffusion.audio.loudness import loudness_db
 from diffusion.compare import key
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import Clip, Request, Studio
+from diffusion.studio import ANY, LATER, Clip, Request, Studio
 from diffusion.ui.clips import latest_clips
 from diffusion.ui.film import Film, score
 from diffusion.ui.phone import Handouts
@@ -229,4 +229,5 @@ def read_welcome(path: Path) -> dict[str, Any] | None:
 
 def file_name(settings: dict[str, Any]) -> str:
     """What a clip is called on a visitor's disk."""
-    return f"out-of-noise-{settings['style']}-{settings['ensemble']}-{settings['seed']}.wav"
+    later = [settings[name] for name in LATER if settings.get(name, ANY) != ANY]
+    return "-".join(["out-of-noise", settings["style"], settings["ensemble"], *later, f"{settings['seed']}.wav"])

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from diffusion.audio.wav import read_settings
 from diffusion.studio import Clip, Studio
@@ -35,6 +36,10 @@ def test_the_command_writes_the_clip_of_the_studio(studio: Studio, small_checkpo
         "2.5",
         "--seed",
         "7",
+        "--mode",
+        "minor",
+        "--tempo",
+        "fast",
     ]
     arguments += ["--duration-s", "2.56", "--knob", "eta=0.25", "--device", "cpu"]
     result = generate(*arguments, "--out", out, "--film", film, "--checkpoint", small_checkpoint)
@@ -51,7 +56,10 @@ def test_the_command_writes_the_clip_of_the_studio(studio: Studio, small_checkpo
         seed=7,
         duration_s=2.56,
         knobs={"eta": 0.25},
+        mode="minor",
+        tempo="fast",
     )
+    assert (settings["mode"], settings["tempo"]) == ("minor", "fast")
     assert settings["knobs"] == {"eta": 0.25}
     *_, clip = studio.generate(request)
     assert isinstance(clip, Clip)
@@ -61,11 +69,22 @@ def test_the_command_writes_the_clip_of_the_studio(studio: Studio, small_checkpo
     assert story["score"].startswith("data:image/")
 
 
+@pytest.mark.parametrize("duration_s", [5.12, 40.96])
+def test_a_clip_may_be_short_or_long(small_checkpoint: Path, tmp_path: Path, duration_s: float) -> None:
+    out, film = tmp_path / "clip.wav", tmp_path / "clip.json"
+    arguments = ["--steps", "2", "--duration-s", str(duration_s), "--device", "cpu", "--checkpoint", small_checkpoint]
+    result = generate(*arguments, "--out", out, "--film", film)
+    assert result.returncode == 0, result.stderr
+    assert soundfile.info(out).duration == pytest.approx(duration_s)
+    assert read_settings(out) == json.loads(film.read_text())["settings"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--steps", "0"], "steps: got 0"),
         (["--style", "jazz"], "style: got 'jazz', allowed any, chorale, fiddle"),
+        (["--mode", "blue"], "mode: got 'blue', allowed any, major, minor"),
         (["--knob", "eta"], "NAME=VALUE"),
         (["--out", "/nowhere/at/all.wav"], "out: got"),
         (["--checkpoint", "/nowhere"], "config.json"),

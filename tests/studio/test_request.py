@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import RANGES, Request, Studio
+from diffusion.studio import LABELS, RANGES, Request, Studio
 
 BASE: dict[str, Any] = {"style": "chorale", "ensemble": "piano", "seed": 1}
 
@@ -38,6 +38,8 @@ def requests(draw: st.DrawFn) -> Request:
         decoder=draw(st.sampled_from(["", "vocoder", "griffin-lim"])),
         knobs=knobs,
         model=draw(st.sampled_from(["", "0123456789ab", "123456789012", "1e10"])),
+        mode=draw(st.sampled_from(["any", "major", "minor", "7"])),
+        tempo=draw(st.sampled_from(["any", "slow", "fast", "1e10"])),
     )
 
 
@@ -45,6 +47,17 @@ def requests(draw: st.DrawFn) -> Request:
 def test_json_and_links_give_the_same_request_back(request: Request) -> None:
     assert Request.from_dict(json.loads(json.dumps(request.to_dict()))) == request
     assert Request.from_query(request.to_query()) == request
+
+
+@given(requests())
+def test_links_and_files_from_before_mode_and_tempo_leave_them_open(request: Request) -> None:
+    before = replace(request, mode="any", tempo="any")
+    settings, query = before.to_dict(), before.to_query()
+    assert not {"mode", "tempo"} & settings.keys()
+    assert "mode=" not in query
+    assert "tempo=" not in query
+    assert Request.from_dict(settings) == Request.from_dict({**settings, "mode": "any"}) == before
+    assert Request.from_query(query) == Request.from_query(f"{query}&tempo=any") == before
 
 
 @pytest.mark.parametrize(
@@ -70,6 +83,8 @@ def test_json_and_links_give_the_same_request_back(request: Request) -> None:
         ({"sampler": "ddim", "knobs": {"variance": "beta"}}, ["variance", "ddim", "eta"]),
         ({"knobs": [1]}, ["knobs", "[1]"]),
         ({"style": 3}, ["style", "3"]),
+        ({"mode": 3}, ["mode", "3"]),
+        ({"tempo": None}, ["tempo", "None"]),
     ],
 )
 def test_an_error_names_the_argument_the_value_and_what_is_allowed(wrong: dict[str, Any], words: list[str]) -> None:
@@ -92,6 +107,8 @@ def test_settings_of_another_kind_are_refused() -> None:
     [
         ({"style": "jazz"}, ["style", "'jazz'", "any, chorale, fiddle"]),
         ({"ensemble": "kazoo"}, ["ensemble", "'kazoo'", "any, piano, music_box, flute"]),
+        ({"mode": "blue"}, ["mode", "'blue'", "any, major, minor"]),
+        ({"tempo": "largo"}, ["tempo", "'largo'", "any, slow, medium, fast"]),
         ({"duration_s": 3.3}, ["duration_s", "3.3", "0.064"]),
         ({"model": "ffffffffffff"}, ["model", "ffffffffffff"]),
     ],
@@ -121,9 +138,11 @@ def test_what_is_missing_takes_its_default_and_a_seed_is_drawn(studio: Studio) -
 
 def test_options_describe_every_argument_in_json(studio: Studio) -> None:
     options = json.loads(json.dumps(studio.options()))
-    for name in ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder"):
+    for name in (*LABELS, *RANGES, "sampler", "decoder"):
         assert options[name]["help"].endswith(".")
     assert options["style"]["choices"] == ["any", "chorale", "fiddle"]
+    assert options["mode"]["choices"] == ["any", "major", "minor"]
+    assert (options["tempo"]["default"], options["tempo"]["titles"]["slow"]) == ("any", "Slow")
     assert (options["steps"]["minimum"], options["steps"]["maximum"]) == (1, 1000)
     assert set(options["knobs"]) == set(options["sampler"]["choices"]) == set(SAMPLERS)
     assert options["knobs"]["ddim"]["eta"]["range"] == [0, 1]

@@ -63,12 +63,38 @@ def test_the_same_request_gives_the_same_file(studio: Studio, small_checkpoint: 
 
 @pytest.mark.parametrize(
     "change",
-    [{"style": "fiddle"}, {"ensemble": "any"}, {"guidance_scale": 2.0}, {"steps": 5}, {"sampler": "ddim"}],
+    [
+        {"style": "fiddle"},
+        {"ensemble": "any"},
+        {"mode": "minor"},
+        {"tempo": "slow"},
+        {"guidance_scale": 2.0},
+        {"steps": 5},
+        {"sampler": "ddim"},
+    ],
     ids=str,
 )
 def test_every_setting_is_heard(studio: Studio, change: dict[str, Any]) -> None:
     before, after = (clip_of(studio.generate(each)).features for each in (request(), request(**change)))
     assert np.abs(before - after).mean() > 1e-4
+
+
+def test_an_open_label_is_as_if_it_had_not_been_asked_for(studio: Studio) -> None:
+    clip = clip_of(studio.generate(request()))
+    assert clip_of(studio.generate(request(mode="any", tempo="any"))).to_wav() == clip.to_wav()
+    assert (clip.settings["mode"], clip.settings["tempo"]) == ("any", "any")  # settings say every label of the model
+
+
+def test_a_model_without_a_label_knows_only_any_and_its_files_do_not_say_it(plain_checkpoint: Path) -> None:
+    plain = Studio(plain_checkpoint, "cpu")
+    with pytest.raises(ValueError, match=r"mode: got 'minor', allowed any$"):
+        plain.generate(request(mode="minor"))
+    with pytest.raises(ValueError, match=r"tempo: got 'fast', allowed any$"):
+        plain.request(tempo="fast")
+    options = plain.options()
+    assert options["mode"]["choices"] == options["tempo"]["choices"] == ["any"]
+    clip = clip_of(plain.generate(request(mode="any")))
+    assert not {"mode", "tempo"} & clip.settings.keys()
 
 
 def test_guidance_without_labels_asks_for_nothing(studio: Studio) -> None:

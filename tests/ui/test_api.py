@@ -63,6 +63,7 @@ def test_a_seed_may_be_a_word(client: Client) -> None:
         ({"steps": "many"}, ["steps", "'many'", "1 to 1000"]),
         ({"style": "jazz"}, ["style", "'jazz'", "any"]),
         ({"ensemble": ""}, ["ensemble", "''", "any"]),
+        ({"mode": "blue"}, ["mode", "'blue'", "any"]),
         ({"sampler": "magic"}, ["sampler", "'magic'", "dpmpp-2m"]),
         ({"guidance_scale": 99}, ["guidance_scale", "99", "1.0 to 15.0"]),
         ({"seed": -2}, ["seed", "-2", "0 to 4294967295"]),

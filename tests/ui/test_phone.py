@@ -35,6 +35,13 @@ def message(seed: int = 7, stopped_at: int | None = None, seconds: float = 0.1, 
     }
 
 
+def test_a_heading_says_every_label_that_was_chosen() -> None:
+    settings = {"style": "any", "ensemble": "music_box", "seed": 7}
+    assert phone.title(settings) == "Music box"
+    assert phone.title({**settings, "style": "air", "mode": "minor", "tempo": "any"}) == "Air for music box, minor"
+    assert phone.title({**settings, "ensemble": "any", "tempo": "slow"}) == "Anything, slow"
+
+
 @pytest.fixture
 def handouts() -> Handouts:
     return Handouts()

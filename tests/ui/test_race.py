@@ -208,6 +208,9 @@ def test_recordings_are_made_once_and_the_oldest_give_way(small: Studio, monkeyp
     wait_for(lambda: made == [("chorale", "piano")])  # one at a time
     gate.set()
     wait_for(lambda: len(made) == 2)
+    dark = races.start(small.request(style="chorale", ensemble="piano", mode="minor"), "c")
+    assert dark["race"] != first["race"]
+    assert (dark["mode"], dark["tempo"]) == ("minor", "any")
     keys = list(product(("any", "chorale", "fiddle"), ("any", "piano", "music_box", "flute")))
     assert len(keys) == RECORDINGS
     for style, ensemble in keys:

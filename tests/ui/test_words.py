@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from visitor import finished, generate, message, quick
 
+from diffusion.data.labels import LABELS
 from diffusion.studio import Studio
 from diffusion.ui.page import BROWSER
 from diffusion.ui.words import FRENCH
@@ -53,7 +54,7 @@ def test_every_sentence_of_the_markup_has_its_french(page: Path) -> None:
 def test_every_setting_is_explained_in_french(studio: Studio) -> None:
     options = studio.options()
     said: set[str] = set()
-    for name in ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder"):
+    for name in (*LABELS, "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder"):
         said.add(options[name]["help"])
         said |= set(options[name].get("summaries", {}).values()) | set(options[name].get("titles", {}).values())
     for knobs in options["knobs"].values():
@@ -61,6 +62,11 @@ def test_every_setting_is_explained_in_french(studio: Studio) -> None:
             said |= {knob["help"], name.replace("_", " ").capitalize()}
     missing = said - FRENCH.keys()
     assert {each for each in missing if each not in NAMES and not each.startswith("DPM-Solver")} == set()
+
+
+def test_every_label_has_its_french() -> None:
+    words = [word.replace("_", " ").capitalize() for name, values in LABELS.items() for word in (name, *values)]
+    assert set(words) - FRENCH.keys() == set()
 
 
 def test_french_sentences_keep_their_values() -> None:

@@ -1,4 +1,4 @@
-// The rail, in the browser: another style or ensemble is heard at once while the seed is locked.
+// The rail, in the browser: another label is heard at once while the seed is locked.
 
 import { player } from "./player.js";
 
@@ -13,7 +13,7 @@ function heldSeed() {
 export function mount(host, score) {
   let choice;
   document.addEventListener("change", (event) => {
-    if (!event.target.closest?.("#style, #ensemble")) return;
+    if (!event.target.closest?.("#style, #ensemble, #mode, #tempo")) return;
     clearTimeout(choice);
     choice = setTimeout(() => {
       const seed = score.clip?.settings.seed, racing = score.element.classList.contains("racing");

@@ -1,6 +1,6 @@
 // The takes of this visit: every clip that was made, two of them against each other, and settings from a file.
 import { player } from "./player.js";
-import { named, t } from "./words.js";
+import { labels, t } from "./words.js";
 
 const KEPT = 24; // older takes make room
 const SIDES = ["A", "B"];
@@ -180,8 +180,8 @@ class Takes {
 }
 
 function nameOf({ settings }) {
-  const [style, ensemble] = [settings.style, settings.ensemble].map((value) => (value === "any" ? "" : named(value)));
-  return style && ensemble ? `${style} · ${ensemble.toLowerCase()}` : style || ensemble || t("Anything");
+  const [first, ...more] = labels(settings);
+  return [first ?? t("Anything"), ...more.map((name) => name.toLowerCase())].join(" · ");
 }
 
 function make(tag, className = "", text = "") {

@@ -11,10 +11,15 @@ export function t(sentence, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
-// The name of a style or an ensemble, as settings have it.
+// The name of a label's value, as settings have it.
 export function named(value) {
   const words = value.replaceAll("_", " ");
   return t(words[0].toUpperCase() + words.slice(1));
+}
+
+// The names of the labels that settings choose; those made before there was a mode and a tempo do not say them.
+export function labels(settings, which = ["style", "ensemble", "mode", "tempo"]) {
+  return which.map((name) => settings[name] ?? "any").filter((value) => value !== "any").map(named);
 }
 
 // Translates what `root` shows and will show of markup written in English.
