@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import logging
 import math
 import re
 import secrets
@@ -10,6 +12,7 @@ import threading
 import time
 import tomllib
 import unicodedata
+from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import Field, asdict, dataclass, field, fields, replace
 from functools import cache
@@ -29,10 +32,12 @@ from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.wav import to_bytes
 from diffusion.data.labels import GUIDED
 from diffusion.denoisers import LEARNED_VARIANCES, Clipped, Guided
+from diffusion.networks.compiled import compile_ahead
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import SAMPLERS, Sampler
 from diffusion.theory import Cond, Denoiser, Estimate, Schedule, SeededNoise, Step, uniform_grid
 
+_log = logging.getLogger(__name__)
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 ANY = "any"
 SEEDS = 2**32
@@ -263,6 +268,7 @@ class Studio:
         self.decoder, self.codec = next(iter(self.codecs.items()))
         self.patch_frames = int(getattr(loaded.network, "patch_frames", 1))
         self._turn = _Turn()
+        self._loaded = loaded
         self._denoiser = _Shared(loaded.denoiser, self._turn, self.device, dtype)
 
     def options(self) -> dict[str, Any]:
@@ -453,6 +459,44 @@ class Studio:
         """Pay for the first evaluation and the first decode now, so that the first visitor does not."""
         for _ in self.generate(self.request(steps=1, seed=0, duration_s=RANGES["duration_s"][0])):
             pass
+
+    def compile(self) -> bool:
+        """Compile the network for requests of default length and labels; whether it serves from now on.
+
+        Takes half a minute of one core that nothing else wants, in a process of its own, and then a clip before and
+        one after, whose evaluations take turns with those of visitors. Only if the two differ by less than
+        MEL_TOLERANCE_DB does the compiled network serve, and only runs that begin later; the log says what came of it.
+        Other lengths and batches, and anything but a CPU, stay with the network as it is.
+        """
+        if self.device.type != "cpu":
+            return False
+        request = self.request(seed=0)
+        rows = 1 if self.guided_label(request) is None else 2
+        shape = (rows, 1, self.mel.bands, self.mel.frames_of(request.duration_s))
+        try:
+            network = compile_ahead(self._loaded.network, list(self.labels), shape, self._denoiser.dtype)
+            candidate = copy.copy(self)
+            candidate._denoiser = replace(self._denoiser, inner=self._loaded.configuration.denoiser(network))
+            before, after = (deque(each.generate(request), maxlen=1)[0] for each in (self, candidate))
+        except RuntimeError as error:
+            _log.warning("not compiled: %s", error)
+            return False
+        assert isinstance(before, Clip)
+        assert isinstance(after, Clip)
+        difference_db = float(np.abs(after.features - before.features).mean()) * self.mel.unit_db
+        if not difference_db < MEL_TOLERANCE_DB:  # nor if it is no number
+            _log.warning(
+                "not compiled: a clip would change by %.2f dB, more than %g dB", difference_db, MEL_TOLERANCE_DB
+            )
+            return False
+        self._denoiser = candidate._denoiser
+        _log.info(
+            "compiled: clips change by %.2f dB and take %.2f s in place of %.2f s",
+            difference_db,
+            after.seconds,
+            before.seconds,
+        )
+        return True
 
 
 def _decoders(mel: MelParameters, device: torch.device, dtype: torch.dtype) -> dict[str, Decoder]:
