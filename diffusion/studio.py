@@ -40,13 +40,13 @@ from diffusion.theory import Cond, Denoiser, Estimate, Schedule, SeededNoise, St
 _log = logging.getLogger(__name__)
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 ANY = "any"
+LABELS = ("style", "ensemble", "mode", "tempo")  # of a request; a model that lacks one of the last two knows only "any"
+LATER = ("mode", "tempo")  # than the first files and links, which do not say them
 SEEDS = 2**32
 DRAWN = -1  # stands for a seed that is drawn
 SEED_DIGITS = 20  # no seed has more, nor is read if it does
 MEL_TOLERANCE_DB = 0.5  # mean over a spectrogram; bf16 against float32 on a CPU measures 0.1, another seed 5 to 16
 SHARED = ("sampler", "knobs", "steps", "duration_s")  # by all clips of a batch
-LABELS = ("style", "ensemble", "mode", "tempo")  # of a request; a model that lacks one of the last two knows only "any"
-LATER = ("mode", "tempo")  # than the first files and links, which do not say them
 RESULT_KEYS = ("evaluations", "stopped_at", "version")  # what settings say beyond the request
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
@@ -57,13 +57,13 @@ RANGES: dict[str, tuple[float, float]] = {
 HELP = {
     "style": "What kind of music to compose.",
     "ensemble": "Who plays it.",
+    "mode": "Major is bright, minor dark.",
+    "tempo": "How quickly one note follows another.",
     "sampler": "The method that walks from noise to music.",
     "steps": "How often the model looks; each look takes as long.",
     "guidance_scale": "How strictly to follow the style: 1 leaves the model free, more is clearer and less varied.",
     "seed": "A number or any word, such as your name: the same seed and settings give the same clip.",
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
-    "mode": "Major is bright, minor dark.",
-    "tempo": "How quickly one note follows another.",
     "decoder": "What turns the picture into sound.",
 }
 DECODERS = {  # title and summary; the first that fits the model is the default
@@ -130,13 +130,13 @@ class Request:
     decoder: str = ""
     knobs: dict[str, Any] = field(default_factory=dict)
     model: str = ""
+    mode: str = ANY
+    tempo: str = ANY
 
     def __post_init__(self) -> None:
         for name in (*LABELS, "model"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, need a word")
-    mode: str = ANY
-    tempo: str = ANY
         if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
             raise ValueError(f"sampler: got {self.sampler!r}, allowed {', '.join(SAMPLERS)}")
         if self.decoder not in ("", *DECODERS):
@@ -305,16 +305,16 @@ class Studio:
         options["model"] = {"name": self.name, "digest": self.digest}
         return options
 
+    def _values(self, label: str) -> list[str]:
+        """What may be chosen of a label."""
+        return [ANY, *self.labels.get(label, ())]
+
     def _choices(self, knob: Field[Any]) -> list[str]:
         """The choices of a knob, less those that this model cannot follow."""
         return [each for each in knob.metadata["choices"] if each != "learned" or self.learned_variance]
 
     def request(self, **arguments: Any) -> Request:
         """A checked request for this model; what is missing or None takes its default.
-    def _values(self, label: str) -> list[str]:
-        """What may be chosen of a label."""
-        return [ANY, *self.labels.get(label, ())]
-
 
         A seed may be a number or a text for `seed_of`; DRAWN draws one.
         """
@@ -435,13 +435,13 @@ class Studio:
             wave, gain = self._sound(each, request.decoder)
             settings = {
                 **request.to_dict(),
+                **{name: getattr(request, name) for name in LABELS if name in self.labels},
                 "evaluations": watched.evaluations,
                 "stopped_at": step.index if step.index < step.total else None,
                 "version": _version(),
             }
             seconds = share_s + time.perf_counter() - start
             yield Clip(wave, _first(each), self.mel.sample_rate_hz, settings, seconds, gain)
-                **{name: getattr(request, name) for name in LABELS if name in self.labels},
 
     def sound(self, features: np.ndarray, most: float = math.inf, decoder: str = "") -> np.ndarray:
         """The wave (N,) float32 of features (bands, F), made as that of a clip: as loud, or amplified by `most`."""
