@@ -266,7 +266,7 @@ def waves(path: Path, sample_rate_hz: int) -> Iterator[np.ndarray]:
     for block in _blocks(path, sample_rate_hz):
         held.append(block)
         samples += len(block)
-        if samples >= 2 * part:
+        while samples >= 2 * part:
             wave = np.concatenate(held)
             yield wave[:part]
             held, samples = [wave[part:].copy()], samples - part
