@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 180
+SAME = ("--device", "cpu", "--no-compile")  # what makes a clip the same, bit for bit, as a studio in the test does
 
 
 def free_port() -> int:
@@ -35,7 +36,7 @@ def running(model: Path, log: Path, port: int, *arguments: str) -> Iterator[tupl
     """As `serving`, with the process, which may be stopped and continued."""
     with log.open("w") as stream:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--checkpoint", model, "--device", "cpu", "--port", str(port), *arguments],
+            [sys.executable, "app.py", "--checkpoint", model, "--port", str(port), *SAME, *arguments],
             cwd=ROOT,
             stdout=stream,
             stderr=subprocess.STDOUT,
