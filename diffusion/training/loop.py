@@ -50,7 +50,7 @@ def train(
     generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint,
     which may have other labels and parts (`warm_start`). By `deadline`, a time of `time.monotonic`, all is over, the
     last save included, if that takes no longer than the one before; the learning rate decays in time. `on_save` is
-    called when the files of a save are written. ValueError if the state in `out` belongs to another configuration.
+    called when state and weights of a save are written, and again after its sheet and its held-out error. ValueError if the state in `out` belongs to another configuration.
     """
     accelerator = Accelerator(cpu=cpu)
     device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
@@ -98,6 +98,7 @@ def train(
             }
         )
         save(out, configuration, average.module.state_dict(), torch.bfloat16)
+        on_save()
         write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
         log_held_out()
         on_save()
@@ -116,7 +117,7 @@ def train(
     if main and init is not None and step == 0:
         clock = time.monotonic()
         log_held_out()  # what the weights that it begins with are worth here
-        save_s = 3 * (time.monotonic() - clock)  # a first guess: a sheet needs twice as many passes
+        save_s = 4 * (time.monotonic() - clock)  # a first guess: a sheet takes about three times as long
     clock, saved, losses = time.monotonic(), time.monotonic(), []
     seconds, left_s = agreed(seconds, deadline - clock - save_s)
     while (progress := config.progress(step, seconds, left_s)) < 1:
