@@ -1,6 +1,8 @@
-"""Clips that keep the timbre, the register and the harmony of music and are none: what a judge of style must refuse."""
+"""Sets of clips that keep the timbre, the register and the harmony of music and must be refused all the same."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -32,3 +34,23 @@ def hold_chord(clip: Tensor, generator: torch.Generator, chord_frames: int = 4) 
     start = int(loud[torch.randint(len(loud), (), generator=generator)])
     phase = torch.arange(frames) % max(1, 2 * chord_frames - 2)
     return clip[..., start + torch.minimum(phase, (2 * chord_frames - 2 - phase).abs())]
+
+
+def _each(control: Callable[[Tensor, torch.Generator], Tensor]) -> Callable[[Tensor, torch.Generator], Tensor]:
+    return lambda clips, generator: torch.stack([control(clip, generator) for clip in clips])
+
+
+def repeat_first(clips: Tensor, generator: torch.Generator) -> Tensor:
+    """The first of the clips (n, 1, bands, frames) of one label, n times over; nothing is drawn.
+
+    Each is perfect music, so no accuracy refuses them: diversity and recall must.
+    """
+    return clips[:1].expand_as(clips).clone()
+
+
+CONTROLS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "shuffled frames": _each(shuffle_frames),
+    "one held chord": _each(hold_chord),
+    "one clip repeated": repeat_first,
+}
+"""Clips (n, 1, bands, frames) of one label, and what is drawn from -> as many clips that must fail."""
