@@ -50,7 +50,8 @@ def train(
     generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint,
     which may have other labels and parts (`warm_start`). By `deadline`, a time of `time.monotonic`, all is over, the
     last save included, if that takes no longer than the one before; the learning rate decays in time. `on_save` is
-    called when state and weights of a save are written, and again after its sheet and its held-out error. ValueError if the state in `out` belongs to another configuration.
+    called when state and weights of a save are written, and again after its sheet and its held-out error. ValueError
+    if the state in `out` belongs to another configuration.
     """
     accelerator = Accelerator(cpu=cpu)
     device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
