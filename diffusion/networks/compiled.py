@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from diffusion.theory import Cond
 
 LOWEST_PRIORITY = 19
-JOB, PACKAGE, SAID = "job.pt", "network.pt2", "said.txt"
+JOB, LIBRARY, SAID = "job.pt", "network.so", "said.txt"
 
 
 class CompilerError(RuntimeError):
@@ -78,15 +78,16 @@ def compile_ahead(network: nn.Module, labels: Sequence[str], shape: Sequence[int
             folder = Path(name)
             torch.save((network, tuple(labels), tuple(shape), dtype, torch.get_num_threads()), folder / JOB)
             _compile_apart(folder)
-            # What torch._inductor.aoti_load_package wraps; importing that would hold up all threads for seconds.
-            loader = torch._C._aoti.AOTIModelPackageLoader(str(folder / PACKAGE), "model", False, 1, -1)
+            # What torch._inductor.aoti_load_package wraps; but importing that holds up all threads for seconds, and its
+            # files would outlive a server that is told to stop. A library need not stay where it was loaded from.
+            runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(folder / LIBRARY), 1)
     except Exception as error:  # whatever it is, the network can still serve
         raise CompilerError(_reason(error)) from error
-    return Compiled(network, loader.boxed_run, tuple(labels), tuple(shape))
+    return Compiled(network, runner.run, tuple(labels), tuple(shape))
 
 
 def _compile_apart(folder: Path) -> None:
-    """Let another process turn the job in `folder` into a package; CompilerError with its last words if it cannot."""
+    """Let another process turn the job in `folder` into a library; CompilerError with its last words if it cannot."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(os.path.abspath(each) for each in sys.path),
@@ -104,7 +105,7 @@ def _compile_apart(folder: Path) -> None:
             with suppress(ProcessLookupError):  # it is over already
                 os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
         code = process.wait()
-    if code or not (folder / PACKAGE).exists():
+    if code or not (folder / LIBRARY).exists():
         words = (folder / SAID).read_text(errors="replace").strip().splitlines()
         raise CompilerError(words[-1] if code == 1 and words else f"the process that compiles ended with {code}")
 
@@ -134,14 +135,16 @@ def _work(folder: Path) -> None:
     network, labels, shape, dtype, threads = torch.load(folder / JOB, weights_only=False)
     torch.set_num_threads(threads)  # their number becomes part of the code
     cond = {name: torch.zeros(shape[0], dtype=torch.long) for name in labels}
+    arguments = (torch.zeros(shape), torch.zeros(shape[0]), cond)
+    options = {
+        "freezing": True,
+        "aot_inductor.output_path": str(folder / LIBRARY),
+        "aot_inductor.precompile_headers": False,
+    }
     try:
         with torch.no_grad():
-            exported = torch.export.export(_InFormat(network, dtype), (torch.zeros(shape), torch.zeros(shape[0]), cond))
-            torch._inductor.aoti_compile_and_package(
-                exported,
-                package_path=str(folder / PACKAGE),
-                inductor_configs={"freezing": True, "aot_inductor.precompile_headers": False},
-            )
+            exported = torch.export.export(_InFormat(network, dtype), arguments)
+            torch._inductor.aot_compile(exported.module(check_guards=False), arguments, options=options)
     except Exception as error:
         sys.exit(_reason(error))
 
