@@ -210,10 +210,11 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
     return Recipe(f"generated, {way}", style, ensemble, settings, make)
 
 
-def real(features: Features, clips: int, frames: int, seed: int, skip: int = 0) -> Recipe:
+def real(features: Features, clips: int, frames: int, seed: int, skip: int = 0, name: str = "") -> Recipe:
     """Crops of a split, as many of each pair of labels; the performances of a pair take turns.
 
-    `skip` leaves out the first turns, for a set of other crops, from other performances where there are enough.
+    `skip` leaves out the first turns, for a set of other crops, from other performances where there are enough. `name`
+    is added to that of the split.
     """
     c = features.columns
     labels = features.settings["labels"]
@@ -235,7 +236,7 @@ def real(features: Features, clips: int, frames: int, seed: int, skip: int = 0) 
         return torch.stack([features.performance(index)[..., start : start + frames] for index, start in crops])
 
     settings = {"data": features.settings, "frames": frames, "seed": seed, "skip": skip}
-    return Recipe(f"real, {features.split}{', others' * bool(skip)}", style, ensemble, settings, make)
+    return Recipe(f"real, {features.split}{name and f', {name}'}", style, ensemble, settings, make)
 
 
 def control(kind: str, music: Recipe) -> Recipe:

@@ -147,23 +147,27 @@ class Evaluation:
         embeds = {name: listener.embed for name, listener in self.ears.items()}
         return hear(clips, self.ear, embeds, progress=_bar(f"{clips.name}, heard", "batch", leave=False))
 
+    def _real(self, turn: int, clips: int, name: str = "") -> Recipe:
+        """Held-out clips; those of another turn are others."""
+        return real(self.test, clips, self.frames, self.plan.seed, turn * self.plan.clips, name)
+
     @cached_property
     def real(self) -> Real:
         """Real clips, as many of each as are judged."""
-        clips, seed = self.plan.clips, self.plan.seed
-        test = self._gather(real(self.test, clips, self.frames, seed), "music", "memory")
-        searched = ("memory",) if self.model is None else ()
-        others = self._gather(real(self.test, clips, self.frames, seed, skip=clips), "music", *searched)
-        train = self._gather(real(self.train, clips, self.frames, seed), "music", "memory")
+        clips = self.plan.clips
+        test = self._gather(self._real(0, clips), "music", "memory")
+        others = self._gather(self._real(1, clips, "others"), "music")
+        train = self._gather(real(self.train, clips, self.frames, self.plan.seed), "music", "memory")
         undecoded = replace(test.clips, name=f"{test.clips.name}, not decoded", heard=test.clips.undecoded(self.mel))
         return Real(test, others, train, self._hear(undecoded).embeddings, self.plan.resamples)
 
     @cached_property
     def judged(self) -> Heard:
-        """What is held to the marks: clips at the default settings, or other real ones where there is no model."""
+        """What is held to the marks: clips at the default settings, or more real ones where there is no model."""
+        clips = self.plan.clips
         if self.model is None:
-            return self.real.others
-        return self._gather(generated(self.model, self.plan.clips, self.plan.seed), "music", "memory")
+            return self._gather(self._real(3, clips, "as if generated"), "music", "memory")
+        return self._gather(generated(self.model, clips, self.plan.seed), "music", "memory")
 
     def generated(self, way: Way) -> Heard:
         """Clips for a point of a curve, fewer than are judged; the same noise for every point."""
@@ -176,14 +180,13 @@ class Evaluation:
 
     @cached_property
     def verdicts(self) -> list[Verdict]:
-        """The judged set first, then the real ones, then the controls, made from real clips that nothing else uses."""
+        """The judged set first, then the real ones, then the controls, made from more real clips."""
         if "marks" not in self.plan.sections:
             return []
-        sets = [self.judged, self.real.test, self.real.train, self.real.others]
-        music = real(self.test, self.plan.control_clips, self.frames, self.plan.seed, skip=2 * self.plan.clips)
+        sets = [self.judged, self.real.test, self.real.train]
+        music = self._real(2, self.plan.control_clips)
         sets += [self._gather(control(kind, music), "music") for kind in CONTROLS]
-        distinct = {heard.clips.name: heard for heard in sets}
-        return [judge(heard, self.real) for heard in _bar("marks", "set")(distinct.values())]
+        return [judge(heard, self.real) for heard in _bar("marks", "set")(sets)]
 
     def curves(self) -> dict[str, list[Point]]:
         """The points of every section but the marks."""

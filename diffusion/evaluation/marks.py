@@ -88,8 +88,9 @@ def hear(
 class Real:
     """What clips are compared with: real clips held out, others held out, and clips of the training music.
 
-    `undecoded` {ear: (N, D)} are the embeddings of `test` without the decoder. All distances are taken in the main
-    directions of `test`. Intervals come from so many resamples.
+    `undecoded` {ear: (N, D)} are the embeddings of `test` without the decoder. Distances are taken in the main
+    directions of `others`: a set looks wider than any other in directions that were fitted to it, so they are fitted to
+    none that is compared. Intervals come from so many resamples.
     """
 
     test: Heard
@@ -100,7 +101,7 @@ class Real:
 
     @cached_property
     def bases(self) -> dict[str, Tensor]:
-        return {ear: principal(embedding, DIRECTIONS) for ear, embedding in self.test.embeddings.items()}
+        return {ear: principal(embedding, DIRECTIONS) for ear, embedding in self.others.embeddings.items()}
 
     def interval(self, statistic: Callable[..., float], *sets: Tensor) -> Interval:
         """The statistic of sets with its interval."""
@@ -111,8 +112,9 @@ class Real:
 class Distances:
     """Of a set, in one ear, at equal counts: Fréchet distances to the real test clips, theirs with and without decoder.
 
-    `floor` is the Fréchet distance of clips of the training music. Precision, recall and diversity (mean distance of
-    two clips of the same style and ensemble, over that of real ones) are with decoder.
+    `floor` is the Fréchet distance of clips of the training music. Precision, recall and diversity are with decoder;
+    diversity is the mean distance of two clips of the same style and ensemble, in all directions, over that of real
+    ones.
     """
 
     frechet: Interval
@@ -136,25 +138,26 @@ def distances(made: Heard, real: Real) -> dict[str, Distances]:
             real.interval(frechet_distance, own, undecoded),
             real.interval(frechet_distance, train, test),
             real.interval(lambda a, b, c: ratio(frechet_distance(a, b), frechet_distance(c, b)), own, test, train),
-            real.interval(lambda a, b: precision_recall(b, a)[0], own, test),
-            real.interval(lambda a, b: precision_recall(b, a)[1], own, test),
-            _diversity_ratio(own, test, _pair(made), _pair(real.test.first(count)), real),
+            _within_one(real.interval(lambda a, b: precision_recall(b, a)[0], own, test)),
+            _within_one(real.interval(lambda a, b: precision_recall(b, a)[1], own, test)),
+            _diversity_ratio(made, real, ear),
         )
     return found
 
 
-def _pair(heard: Heard) -> Tensor:
-    """(N,) numbers of the pairs of style and ensemble."""
-    return heard.clips.style * 1000 + heard.clips.ensemble
+def _within_one(share: Interval) -> Interval:
+    return Interval(share.value, max(0.0, share.low), min(1.0, share.high))
 
 
-def _diversity_ratio(own: Tensor, test: Tensor, own_pair: Tensor, test_pair: Tensor, real: Real) -> Interval:
-    """Pairs are resampled, not clips: a clip drawn twice would be its own double."""
+def _diversity_ratio(made: Heard, real: Real, ear: str) -> Interval:
+    """Pairs of style and ensemble are resampled, not clips: a clip drawn twice would be its own double."""
 
-    def within(embedding: Tensor, pair: Tensor) -> Tensor:
-        return torch.tensor([diversity(embedding[pair == each], pair[pair == each]) for each in own_pair.unique()])
+    def within(heard: Heard) -> Tensor:
+        pair = heard.clips.style * 1000 + heard.clips.ensemble
+        embedding = heard.embeddings[ear]
+        return torch.tensor([diversity(embedding[pair == each], pair[pair == each]) for each in pair.unique()])
 
-    a, b = within(own, own_pair), within(test, test_pair)
+    a, b = within(made), within(real.test.first(len(made)))
     return real.interval(lambda rows: ratio(float(a[rows].mean()), float(b[rows].mean())), torch.arange(len(a)))
 
 
@@ -171,7 +174,7 @@ def apart(a: Tensor, b: Tensor) -> float:
 @dataclass(frozen=True)
 class Music:
     """A measure of a set: mean and standard deviation, the two-sample distance from the real test clips, and that over
-    the distance of other real clips.
+    the mean distance of other real clips, held out and of the training music.
     """
 
     mean: float
@@ -182,25 +185,41 @@ class Music:
 
 def music(made: Heard, real: Real) -> dict[str, Music]:
     """The musical measures of a set beside the real ones', at equal counts."""
+
+    def over_real(own: Tensor, test: Tensor, others: Tensor, train: Tensor) -> float:
+        return ratio(apart(own, test), (apart(others, test) + apart(train, test)) / 2)
+
     found = {}
     for name, own in made.clips.measures["music"].items():
-        test, others = (each.clips.measures["music"][name][: len(own)] for each in (real.test, real.others))
+        sets = [each.clips.measures["music"][name][: len(own)] for each in (real.test, real.others, real.train)]
         found[name] = Music(
             float(own.mean()),
             float(own.std(correction=0)),
-            real.interval(apart, own, test),
-            real.interval(lambda a, b, c: ratio(apart(a, b), apart(c, b)), own, test, others),
+            real.interval(apart, own, sets[0]),
+            real.interval(over_real, own, *sets),
         )
     return found
 
 
-def recited(made: Heard, real: Real) -> Accuracy | None:
-    """How many clips are nearer to the training music than NEAREST_QUANTILE of the held-out clips; None unsearched."""
+def recited(made: Heard, real: Real) -> tuple[Accuracy, Accuracy] | None:
+    """How many clips, and how many held-out ones, are nearer to the training music than NEAREST_QUANTILE of those.
+
+    None for a set that was not searched.
+    """
     own, test = (each.clips.measures.get("memory") for each in (made, real.test))
     if own is None or test is None:
         return None
-    near = own["nearest"] > test["nearest"].quantile(NEAREST_QUANTILE)
-    return Accuracy(int(near.sum()), len(near))
+    bound = test["nearest"].quantile(NEAREST_QUANTILE)
+    near, near_test = (Accuracy(int((each["nearest"] > bound).sum()), len(each["nearest"])) for each in (own, test))
+    return near, near_test
+
+
+def excess(a: Accuracy, b: Accuracy) -> Interval:
+    """The difference of two shares, with the interval of Newcombe 1998 (method 10)."""
+    (low_a, high_a), (low_b, high_b) = a.interval, b.interval
+    difference = a.value - b.value
+    low = difference - math.hypot(a.value - low_a, high_b - b.value)
+    return Interval(difference, low, difference + math.hypot(high_a - a.value, b.value - low_b))
 
 
 @dataclass(frozen=True)
@@ -237,7 +256,7 @@ class Verdict:
     heard: Heard
     distances: dict[str, Distances]
     music: dict[str, Music]
-    recited: Accuracy | None
+    recited: tuple[Accuracy, Accuracy] | None
 
     @property
     def name(self) -> str:
@@ -264,9 +283,9 @@ class Verdict:
         if self.recited:
             marks.append(
                 Mark(
-                    f"nearer to training music than {NEAREST_QUANTILE:.0%} of held-out clips",
-                    share(self.recited),
-                    1 - NEAREST_QUANTILE,
+                    "clips near to training music, more than of held-out clips",
+                    excess(*self.recited),
+                    0,
                     beyond=True,
                     percent=True,
                 )

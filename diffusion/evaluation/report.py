@@ -113,7 +113,7 @@ def _set(verdict: Verdict) -> dict[str, Any]:
         nearest = measures["memory"]["nearest"]
         found["nearest"] = {f"quantile {q:g}": float(nearest.quantile(q)) for q in QUANTILES}
     if verdict.recited:
-        found["recited"] = asdict(share(verdict.recited))
+        found["recited"] = asdict(share(verdict.recited[0]))
     found["failed"] = verdict.failed
     return found
 
@@ -234,7 +234,7 @@ of the training music and the held-out real clips, at equal counts. Three ears h
 
 {ears}
 
-Fréchet distance, precision and recall are taken in the {DIRECTIONS} directions in which the real test clips vary most.
+Fréchet distance, precision and recall are taken in the {DIRECTIONS} directions in which other real clips vary most.
 A distance over the floor, over real clips, or over other evaluations is a ratio of two distances at equal counts.
 Intervals of accuracies are Wilson's, all others come from resampling clips (pairs of labels for diversity); they
 suppose independent clips, which generated ones are, and real ones of a style, from few pieces, are not. A mark holds
@@ -314,7 +314,7 @@ def _music(results: Results) -> list[str]:
     return [
         "## Musical measures\n",
         "Mean ± standard deviation; the two-sample distance (Wasserstein-1) to the real test clips in their standard\n"
-        "deviations, and how many times that of two real sets it is.\n",
+        "deviations, and how many times that of two real sets it is (the mean for other test clips and for train).\n",
         _table(["clips", *names], rows),
     ]
 
@@ -325,13 +325,16 @@ def _nearest(results: Results) -> list[str]:
         measures = verdict.heard.clips.measures
         if "memory" in measures and verdict.recited:
             nearest = measures["memory"]["nearest"]
-            rows.append([verdict.name, *(f"{float(nearest.quantile(q)):.3f}" for q in QUANTILES), str(verdict.recited)])
+            rows.append(
+                [verdict.name, *(f"{float(nearest.quantile(q)):.3f}" for q in QUANTILES), str(verdict.recited[0])]
+            )
     head = ["clips", "median", *(f"{q:.0%}" for q in QUANTILES[1:-1]), "largest", "beyond held-out"]
     return [
         "## Memory\n",
         "Similarity of each clip to the nearest stretch of all training music, in pitch classes and onsets, over\n"
         f"twelve keys and all shifts. *Beyond held-out* is the share above the {NEAREST_QUANTILE:.0%} quantile of the\n"
-        "real test clips; clips of the training music itself show that the search finds what is there.\n",
+        "real test clips, and the mark is how much more that is than their own; clips of the training music itself\n"
+        "show that the search finds what is there.\n",
         _table(head, rows),
     ]
 
