@@ -71,7 +71,9 @@ def run(args: argparse.Namespace, deadline: float = math.inf, on_save: Callable[
     """Train as the arguments say; `deadline` and `on_save` as in `train`."""
     import torch
 
-    from .loop import compiler_available, train
+    from diffusion.networks.compiled import compiler_available
+
+    from .loop import train
 
     config = configuration(args)
     if args.labels is not None and args.audio is None:

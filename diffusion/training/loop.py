@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -230,10 +229,6 @@ def validate(configuration: Configuration, network: nn.Module, features: Feature
                 parts.append(objective(denoiser, x0[rows].to(device), times, eps[rows].to(device), labels))
         errors[str(sigma)] = round(torch.cat(parts).mean().item(), 5)
     return {"held_out_error": errors}
-
-
-def compiler_available() -> bool:
-    return any(shutil.which(name) for name in ("c++", "g++", "clang++"))
 
 
 def _warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
