@@ -26,7 +26,8 @@ needs_a_compiler = pytest.mark.skipif(not compiler_available(), reason="no C++ c
 
 def small_network() -> FrameTransformer:
     torch.manual_seed(0)
-    network = FrameTransformer(bands=16, labels=LABELS, width=32, depth=1, heads=2, hidden=64)
+    size = {"width": 32, "depth": 1, "heads": 2, "hidden": 64}
+    network = FrameTransformer(bands=16, outputs=2, coarse=1, refinement=4, labels=LABELS, **size)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return network.eval().requires_grad_(False)
