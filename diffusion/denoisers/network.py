@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from diffusion.theory import Cond, Estimate, Level, LogVariance, Mix, Schedule, Spread, broadcast, gaussian_belief
@@ -29,16 +28,15 @@ def _from_moments(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
 
 
 def _from_moments_and_spread(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
-    """Moments, and in a third part the logarithm of how far Var[x0 | x_t] is from what the moments say of it.
+    """Moments, and in a third part log Var[x0 | x_t] less what it is for data of unit variance that nobody knows.
 
-    The moments' variance is whatever weighs x_t best against the mean, which need not be the error that remains.
+    It does not follow from the moments: their variance is whatever weighs x_t best against the mean, and far too small
+    where the mean is wrong. From above, a likelihood comes down to the truth gently; from below its gradient explodes.
     """
-    mean, log_variance, correction = output.chunk(3, dim=1)
-    variance = log_variance.detach().clamp(-12, 4).exp()
-    alpha, sigma = broadcast(level.alpha, x_t), broadcast(level.sigma, x_t)
-    unknown = (variance * sigma**2 / (alpha**2 * variance + sigma**2)).log()
-    belief = _from_moments(x_t, level, torch.cat([mean, log_variance], dim=1))
-    return replace(belief, variance=Spread(unknown + correction))
+    moments, correction = output.tensor_split([2 * x_t.shape[1]], dim=1)
+    unknown = (level.sigma**2 / (level.alpha**2 + level.sigma**2)).log()
+    spread = Spread(broadcast(unknown, x_t) + correction.clamp(-12, 4))
+    return replace(_from_moments(x_t, level, moments), variance=spread)
 
 
 def _eps_and_mix(x_t: Tensor, level: Level, output: Tensor) -> Estimate:

@@ -110,16 +110,16 @@ def test_moments_of_gaussian_data_give_its_belief_and_its_spread():
     mean, variance = torch.tensor([0.4, -1.0, 2.0]), torch.tensor([0.3, 1.5, 4.0])
     x_t = torch.randn(3, 1, 3, generator=torch.Generator().manual_seed(0))
     exact = GaussianDenoiser(Cosine(), mean, variance)(x_t, T, {})
-    output = torch.stack([mean, variance.log(), torch.zeros(3)]).expand(3, 3, 3)
+    level = Cosine()(T)
+    alpha, sigma = level.alpha[:, None], level.sigma[:, None]
+    exactly = -((1 / variance + alpha**2 / sigma**2).log())  # Bayes: precisions add
+    correction = exactly - (sigma**2 / (alpha**2 + sigma**2)).log()
+    moments = torch.stack([mean, variance.log()]).expand(3, 2, 3)
+    output = torch.cat([moments, correction[:, None].float()], 1)
     learned = NetworkDenoiser(lambda *_: output, Cosine(), "moments-spread")(x_t, T, {})
     torch.testing.assert_close(learned.x0, exact.x0)
     assert isinstance(learned.variance, Spread)
-    level = Cosine()(T)
-    alpha, sigma = level.alpha[:, None], level.sigma[:, None]
-    # Bayes: precisions add
-    torch.testing.assert_close(
-        learned.variance.log_variance[:, 0].double(), -((1 / variance + alpha**2 / sigma**2).log())
-    )
+    torch.testing.assert_close(learned.variance.log_variance[:, 0], exactly.float())
     off = output + torch.tensor([0.0, 0.0, 0.7])[:, None]
     other = NetworkDenoiser(lambda *_: off, Cosine(), "moments-spread")(x_t, T, {})
     assert torch.equal(other.x0, learned.x0)
