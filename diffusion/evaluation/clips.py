@@ -92,8 +92,12 @@ class ClipSet:
         """The first clips alone."""
         return ClipSet(
             self.name,
-            *(each[:count] for each in (self.style, self.ensemble, self.features, self.heard, self.gain)),
-            {group: {name: each[:count] for name, each in values.items()} for group, values in self.measures.items()},
+            self.style[:count],
+            self.ensemble[:count],
+            self.features[:count],
+            self.heard[:count],
+            self.gain[:count],
+            {group: {name: each[:count] for name, each in found.items()} for group, found in self.measures.items()},
         )
 
     def undecoded(self, mel: MelParameters) -> Tensor:
@@ -286,8 +290,8 @@ def gather(
             heard = heard.half()
             part |= {"features": features, "heard": heard, "gain": gain}
             for group in missing:
-                taken = measures[group](wave, heard.float())
-                part |= {f"{group}/{key}": value.float() for key, value in taken.items()}
+                found = measures[group](wave, heard.float())
+                part |= {f"{group}/{key}": value.float() for key, value in found.items()}
             partial = path.with_name(f".{path.name}.part")
             save_file({key: value.contiguous() for key, value in part.items()}, partial)
             os.replace(partial, path)

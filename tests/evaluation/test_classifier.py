@@ -11,7 +11,8 @@ from diffusion.audio.mel import MelParameters
 from diffusion.data.dataset import Features
 from diffusion.evaluation.augmentation import augment
 from diffusion.evaluation.classifier import CONFIG, NONE, WEIGHTS, EarTraining, as_heard, hold_back, load_ear, train_ear
-from diffusion.evaluation.clips import CONTROLS, control, real
+from diffusion.evaluation.clips import control, real
+from diffusion.evaluation.controls import CONTROLS
 from diffusion.evaluation.measures import score
 
 
@@ -21,7 +22,7 @@ def test_an_ear_learns_styles_and_ensembles_and_refuses_controls(small_ear, inve
     result = score(small_ear.judge(clips), recipe.style, recipe.ensemble)
     assert result.style.value >= 0.85
     assert result.ensemble.value >= 0.9
-    for kind in CONTROLS:
+    for kind in CONTROLS.keys() - {"one clip repeated"}:  # each of which is music
         spoilt = score(small_ear.judge(control(kind, recipe).make(range(40))), recipe.style, recipe.ensemble)
         assert spoilt.failed
         assert spoilt.none.value > 0.5
