@@ -229,12 +229,13 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_kept(tmp_path: Path
     assert sorted(kept) == ["folder.mp3/inside.ogg", "good.wav", "surround.flac", "telephone.wav"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_files_and_folders_without_permission_are_named(tmp_path: Path) -> None:
     folder = tmp_path / "audio"
     save(folder / "good.wav")
     save(folder / "closed.wav").chmod(0)
     save(folder / "closed/good.wav").parent.chmod(0)
+    if os.access(folder / "closed.wav", os.R_OK):
+        pytest.skip("this user may read everything")
     lines = encode(folder, tmp_path / "out")
     (folder / "closed").chmod(0o700)
     assert "closed.wav: left out: Permission denied" in lines
