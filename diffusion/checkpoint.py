@@ -22,6 +22,7 @@ from diffusion.theory import SCHEDULES, schedule_from
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+REMOVED = "removed.json"
 
 
 class CheckpointError(ValueError):
@@ -146,6 +147,28 @@ def find(folder: Path, kind: type[Configuration] | type[VocoderConfiguration]) -
     field_name = fields(kind)[0].name
     found = sorted(path.parent for path in Path(folder).glob(f"*/{CONFIG}"))
     return [each for each in found if field_name in _read_settings(each)]
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A model that was here: what it was called, and the one that took its place."""
+
+    name: str
+    replaced_by: str
+
+
+def removed(folder: Path) -> dict[str, Removed]:
+    """The models that were removed from `folder`, by digest, as its file REMOVED has them; none without one.
+
+    CheckpointError for a file that is not {digest: {"name": ..., "replaced_by": ...}}.
+    """
+    path = Path(folder) / REMOVED
+    if not path.is_file():
+        return {}
+    try:
+        return {digest: Removed(**model) for digest, model in json.loads(path.read_bytes()).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {path}: {error}") from error
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

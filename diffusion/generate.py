@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ensemble", help="ensemble, or any (default: the model's first)")
     parser.add_argument("--mode", help="major or minor, where the model knows them, or any (default: any)")
     parser.add_argument("--tempo", help="slow, medium or fast, where the model knows them, or any (default: any)")
+    parser.add_argument("--model", help="digest of the model that is meant, refused if another one is loaded")
     parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
     parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 4)")
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> None:
         ensemble=args.ensemble,
         mode=args.mode,
         tempo=args.tempo,
+        model=args.model,
         sampler=args.sampler,
         steps=args.steps,
         guidance_scale=args.guidance_scale,

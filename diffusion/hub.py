@@ -18,6 +18,7 @@ SPACE_FILES = (
     "README.md",
     "LICENSE",
     *(f"diffusion/*.{suffix}" for suffix in ("py", "html", "css", "js", "json")),
+    f"checkpoints/{checkpoint.REMOVED}",
     *(f"checkpoints/*/{name}" for name in (*MODEL_FILES, "*.wav", "*.json")),
 )
 _ID = re.compile(r"[\w.-]+/[\w.-]+")

@@ -256,6 +256,8 @@ class Studio:
         self.device = torch.device(device)
         loaded = checkpoint.load(folder, self.device)
         self.name, self.digest = Path(folder).resolve().name, loaded.digest
+        self.removed = checkpoint.removed(CHECKPOINTS) | checkpoint.removed(Path(folder).resolve().parent)
+        self.removed.pop(self.digest, None)  # whoever has kept it may use it
         self.labels = loaded.configuration.labels
         self.learned_variance = loaded.configuration.prediction in LEARNED_VARIANCES
         for name in ("style", "ensemble"):
@@ -327,6 +329,8 @@ class Studio:
 
     def check(self, request: Request) -> None:
         """ValueError if the request does not fit this model."""
+        if request.model in self.removed:  # said before anything about its labels, which were others
+            raise ValueError(f"model: got {self.removal(request.model)}, and the one loaded here is {self.digest}")
         for name in LABELS:
             value, allowed = getattr(request, name), self._values(name)
             if value not in allowed:
@@ -349,6 +353,11 @@ class Studio:
             )
         if request.model not in ("", self.digest):
             raise ValueError(f"model: got {request.model!r}, but the one loaded here is {self.digest}")
+
+    def removal(self, digest: str) -> str | None:
+        """What became of a removed model, in words; None for any other."""
+        gone = self.removed.get(digest)
+        return f"{gone.name} ({digest}), which was removed; {gone.replaced_by} took its place" if gone else None
 
     def generate(self, request: Request, stop: Stop | None = None) -> Generator[Preview | Clip]:
         """A Preview of the noise and of every step, and at last the Clip.

@@ -30,7 +30,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         inputs.append(gr.JSON({}, label="knobs"))
         inputs[-1].api_info = lambda: {"type": "object"}  # MCP's validation refuses the schema of gr.JSON
         inputs.append(gr.Textbox(known["decoder"]["default"], label="decoder"))
-        later = [gr.Textbox(known[name]["default"], label=name) for name in LATER]
+        later = [gr.Textbox(known[name]["default"], label=name) for name in LATER] + [gr.Textbox("", label="model")]
         audio = gr.Audio(label="clip", type="filepath")
         settings = gr.JSON(label="settings")
         listing = gr.JSON(label="options")
@@ -52,6 +52,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         decoder: str,
         mode: str,
         tempo: str,
+        model: str,
         http: gr.Request,
     ) -> tuple[str, dict[str, Any]]:
         """Compose a clip of music with a diffusion model. Returns the WAV file and, as JSON, all settings of the clip.
@@ -70,6 +71,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             decoder: What turns the picture into sound, vocoder or griffin-lim.
             mode: Major, minor or any; a model that does not know one of these has only any, as `/options` says.
             tempo: Slow, medium, fast or any, in the same way.
+            model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         try:
             request = visits.studio.request(
@@ -84,6 +86,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
                 knobs=knobs,
                 mode=mode,
                 tempo=tempo,
+                model=model,
             )
             clip = deque(visits.studio.generate(request), maxlen=1)[0]
         except ValueError as error:
@@ -109,6 +112,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         distances: bool,
         mode: str,
         tempo: str,
+        model: str,
     ) -> tuple[str, str, list[dict[str, Any]]]:
         """Compose a grid of up to 25 clips that differ in two settings. Returns an HTML report that plays them all, the
         numbers as a CSV file, and the cells as JSON.
@@ -133,6 +137,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             distances: Whether to measure distances too: another 100 evaluations for each seed, label and guidance.
             mode: Major, minor or any, where the model knows them.
             tempo: Slow, medium, fast or any, where the model knows them.
+            model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         studio = visits.studio
         try:
@@ -148,6 +153,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
                 knobs=knobs,
                 mode=mode,
                 tempo=tempo,
+                model=model,
             )
             grid = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values
             run = compose_grid(studio, grid, cache=visits.clips, distances=distances)

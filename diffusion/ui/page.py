@@ -134,7 +134,6 @@ def build(
 
         busy: dict[Any, Any] = {generate: gr.update(interactive=False), stop: gr.update(interactive=True)}
         idle: dict[Any, Any] = {generate: gr.update(interactive=True), stop: gr.update(interactive=False)}
-        elsewhere = f"which is not here: with {studio.name} ({studio.digest}) the same settings make another clip."
 
         def on_generate(http: gr.Request, kept: bool, before: str, *values: Any) -> Iterator[dict[Any, Any]]:
             try:
@@ -159,9 +158,20 @@ def build(
                 yield {view: {"kind": "error", "text": "The model failed; its log says why. Try again."}, **idle}
                 raise
 
-        def here(request: Request) -> bool:
-            """Whether the clip of the request can be made with this model."""
-            return request.model in ("", studio.digest)
+        def elsewhere(request: Request) -> str | None:
+            """Which other model than the one here the request is for, in words."""
+            if request.model in ("", studio.digest):
+                return None
+            which = studio.removal(request.model) or f"{request.model}, which is not here"
+            return f"for the model {which}: with {studio.name} ({studio.digest}) the same settings make another clip."
+
+        def restored(request: Request) -> dict[Any, Any]:
+            """As `Rail.restored`; the error says if the model is one that was removed."""
+            try:
+                return rail.restored(request)
+            except ValueError as error:
+                removal = studio.removal(request.model)
+                raise ValueError(f"It is for the model {removal}. {error}" if removal else str(error)) from error
 
         def on_load(http: gr.Request) -> dict[Any, Any]:
             visitor = {"visitor": http.session_hash}
@@ -171,13 +181,13 @@ def build(
                 request = linked(str(http.query_params or ""))
                 if request is None:
                     return updates
-                updates |= rail.restored(request)
+                updates |= restored(request)
             except ValueError as error:
                 note = _note(f"The link cannot be followed. {_sentence(error)}", wrong=True)
             else:
                 note = _note("This is the clip of the link: press play.")
-                if not here(request):
-                    note = _note(f"The link is for the model {request.model}, {elsewhere}", wrong=True)
+                if other := elsewhere(request):
+                    note = _note(f"The link is {other}", wrong=True)
             return updates | {view: note | visitor}
 
         def on_welcome(http: gr.Request) -> Iterator[dict[Any, Any]]:
@@ -203,11 +213,11 @@ def build(
             given, name = event._data.get("settings"), event._data.get("name")
             try:
                 request = filed(given)
-                updates = rail.restored(request)
+                updates = restored(request)
             except ValueError as error:
                 return {view: _note(f"{name} was not restored. {_sentence(error)}", wrong=True)}
-            if not here(request):
-                text = f"Settings restored. They are for the model {request.model}, {elsewhere}"
+            if other := elsewhere(request):
+                text = f"Settings restored. They are {other}"
             elif given.get("stopped_at") is not None:
                 text = "Settings restored. That clip was stopped early: generate to hear it finished."
             elif event._data.get("vary"):
@@ -215,7 +225,7 @@ def build(
                 updates |= {rail.keep: False, rail.used: str(request.seed)}
             else:
                 text = "Settings restored: generate to hear it."
-            return updates | {view: _note(text)}
+            return updates | {view: _note(text, wrong=request.model in studio.removed)}
 
         def on_switch(event: gr.EventData, http: gr.Request, kept: bool, *values: Any) -> Iterator[dict[Any, Any]]:
             """Another style or ensemble was chosen: where the seed on show is locked, it is heard at once."""

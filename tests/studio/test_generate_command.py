@@ -84,6 +84,7 @@ def test_a_clip_may_be_short_or_long(small_checkpoint: Path, tmp_path: Path, dur
     [
         (["--steps", "0"], "steps: got 0"),
         (["--style", "jazz"], "style: got 'jazz', allowed any, chorale, fiddle"),
+        (["--model", "0123456789ab"], "model: got '0123456789ab', but the one loaded here is"),
         (["--mode", "blue"], "mode: got 'blue', allowed any, major, minor"),
         (["--knob", "eta"], "NAME=VALUE"),
         (["--out", "/nowhere/at/all.wav"], "out: got"),
