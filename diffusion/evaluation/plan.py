@@ -25,7 +25,7 @@ class Plan:
     curve_clips: int = 72
     evaluations: tuple[int, ...] = (5, 10, 16, 20, 50, 250)
     guidance_scales: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
-    samplers: tuple[str, ...] = ("unipc", "dpmpp-2m", "heun", "ddim", "ddpm")
+    samplers: tuple[str, ...] = ("unipc", "dpmpp-2m", "ddim", "ddpm")
     batch: int = 8
     seed: int = 0
     resamples: int = 200
