@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,20 +19,12 @@ import soundfile
 
 from diffusion.compare import AXES, Cell, Grid, Place, Progress, compare, in_order, to_csv, work
 from diffusion.studio import ANY, Clip, Preview, Request, Studio
+from diffusion.ui.assets import BROWSER, starting
 from diffusion.ui.clips import Latest
+from diffusion.ui.events import AT_ONCE, QUEUED
 from diffusion.ui.film import score
+from diffusion.ui.words import sentence
 
-BROWSER = Path(__file__).parent / "browser"
-MOUNT = """
-const events = ["compare", "cost", "halt"];
-let receive = (message) => early.push(message);
-const early = [];
-watch("value", () => receive(props.value));
-import(new URL("page/compare.js", document.baseURI)).then(({ mount }) => {
-  receive = mount({ element, trigger, server });
-  early.forEach(receive);
-});
-"""
 SCRIPTS = ("player.js", "compare_grid.js")  # what a report takes along
 INTERVAL_S = 0.1  # between two messages that only say how far a batch is
 GRIDS, GRID_BYTES = 16, 256 * 2**20
@@ -180,7 +171,7 @@ def compare_room(comparisons: Comparisons) -> gr.HTML:
 
     return gr.HTML(
         html_template=(BROWSER / "compare.html").read_text(),
-        js_on_load=MOUNT,
+        js_on_load=starting("compare.js", ["compare", "cost", "halt"]),
         elem_id="compare",
         apply_default_css=False,
         padding=False,
@@ -194,7 +185,6 @@ def connect(
     comparisons: Comparisons,
     base: Callable[[tuple[Any, ...]], Request],
     inputs: list[Any],
-    concurrency_limit: int,
 ) -> None:
     """Let the room's `view` ask for grids. `base` makes a request of the values of `inputs`, the rail's."""
 
@@ -207,7 +197,7 @@ def connect(
         try:
             yield from comparisons.perform(*asked(event, values), http.session_hash or "")
         except ValueError as error:
-            yield _error(str(error), "compare")
+            yield _error(error, "compare")
         except Exception:
             yield _error("The model failed; its log says why. Try again.", "compare")
             raise
@@ -216,23 +206,15 @@ def connect(
         try:
             return comparisons.cost(*asked(event, values))
         except ValueError as error:
-            return _error(str(error), "cost")
+            return _error(error, "cost")
 
     def on_halt(http: gr.Request) -> None:
         comparisons.stop(http.session_hash or "")
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    view.compare(
-        on_compare,
-        inputs=inputs,
-        outputs=view,
-        concurrency_limit=concurrency_limit,
-        concurrency_id="model",
-        trigger_mode="multiple",  # the newest ends the one before
-        **quiet,
-    )
-    view.cost(on_cost, inputs=inputs, outputs=view, queue=False, trigger_mode="multiple", **quiet)
-    view.halt(on_halt, queue=False, **quiet)
+    # The newest grid ends the one before.
+    view.compare(on_compare, inputs=inputs, outputs=view, trigger_mode="multiple", **QUEUED)
+    view.cost(on_cost, inputs=inputs, outputs=view, trigger_mode="multiple", **AT_ONCE)
+    view.halt(on_halt, **AT_ONCE)
     blocks.unload(on_halt)
 
 
@@ -321,6 +303,6 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _error(text: str, event: str) -> dict[str, Any]:
+def _error(text: object, event: str) -> dict[str, Any]:
     """What went wrong with an event, in a message that is never equal to the one before."""
-    return {"kind": "error", "of": event, "text": text if text.endswith(".") else f"{text}.", "id": uuid.uuid4().hex}
+    return {"kind": "error", "of": event, "text": sentence(text), "id": uuid.uuid4().hex}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -12,12 +14,22 @@ from diffusion.compare import Cell, Grid, in_order, to_csv
 from diffusion.compare import compare as compose_grid
 from diffusion.studio import LATER, Clip
 from diffusion.ui.compare import report
+from diffusion.ui.events import MODEL
 from diffusion.ui.visits import Visits, file_name
 
 AXES = {"axis_x": "steps", "values_x": "5, 10, 20", "axis_y": "sampler", "values_y": "unipc, ddim, ddpm"}
 
 
-def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
+@contextmanager
+def in_words() -> Iterator[None]:
+    """What is wrong with a request is answered in words, and is no failure of the server's."""
+    try:
+        yield
+    except ValueError as error:
+        raise gr.Error(str(error), print_exception=False) from error
+
+
+def build_endpoints(visits: Visits) -> None:
     """`/generate`, `/compare` and `/options`."""
     known = visits.studio.options()
     with gr.Group(visible=False):
@@ -73,7 +85,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             tempo: Slow, medium, fast or any, in the same way.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
-        try:
+        with in_words():
             request = visits.studio.request(
                 style=style,
                 ensemble=ensemble,
@@ -89,8 +101,6 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
                 model=model,
             )
             clip = deque(visits.studio.generate(request), maxlen=1)[0]
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         assert isinstance(clip, Clip)
         path = save_bytes_to_cache(clip.to_wav(), file_name(clip.settings), cache_dir=audio.GRADIO_CACHE)
         return path, {**clip.settings, "seconds": round(clip.seconds, 2)}
@@ -140,7 +150,7 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         studio = visits.studio
-        try:
+        with in_words():
             request = studio.request(
                 style=style,
                 ensemble=ensemble,
@@ -157,8 +167,6 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
             )
             grid = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values
             run = compose_grid(studio, grid, cache=visits.clips, distances=distances)
-        except ValueError as error:
-            raise gr.Error(str(error), print_exception=False) from error
         cells = in_order({each.place: each for each in run if isinstance(each, Cell)}.values())
         files = {"html": report(studio, grid, cells), "csv": to_csv(cells)}
         html, rows = (
@@ -176,15 +184,13 @@ def build_endpoints(visits: Visits, concurrency_limit: int) -> None:
         inputs=[*inputs, *later],
         outputs=[audio, settings],
         api_name="generate",
-        concurrency_limit=concurrency_limit,
-        concurrency_id="model",
+        **MODEL,
     )
     lay.click(
         compare,
         inputs=[*pair, *inputs, distances, *later],
         outputs=[page, table, numbers],
         api_name="compare",
-        concurrency_limit=concurrency_limit,
-        concurrency_id="model",
+        **MODEL,
     )
     describe.click(options, outputs=listing, api_name="options", queue=False)

@@ -11,8 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from diffusion import gallery
 from diffusion.studio import Studio
-
-MARKUP = Path(__file__).parent / "browser" / "gallery.html"
+from diffusion.ui.assets import BROWSER
 
 
 def gallery_of(studio: Studio, folder: Path) -> Path | None:
@@ -27,7 +26,7 @@ def gallery_of(studio: Studio, folder: Path) -> Path | None:
 
 def gallery_wall() -> gr.HTML:
     """Where the browser hangs the gallery."""
-    return gr.HTML(MARKUP.read_text(), elem_id="gallery", apply_default_css=False, padding=False)
+    return gr.HTML((BROWSER / "gallery.html").read_text(), elem_id="gallery", apply_default_css=False, padding=False)
 
 
 def gallery_routes(folder: Path) -> list[BaseRoute]:

@@ -19,9 +19,11 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from diffusion.studio import Request, Studio, draw_seed, seed_of
+from diffusion.ui.assets import BROWSER, starting
 from diffusion.ui.compare import Comparisons, compare_room, connect
 from diffusion.ui.controls import Rail, build_presets, preset_of
 from diffusion.ui.endpoints import build_endpoints
+from diffusion.ui.events import AT_ONCE, MODEL, QUEUED
 from diffusion.ui.film import notes
 from diffusion.ui.gallery import gallery_routes, gallery_wall
 from diffusion.ui.links import filed, linked, shared
@@ -30,27 +32,11 @@ from diffusion.ui.race import Races, is_shared
 from diffusion.ui.stage import staged
 from diffusion.ui.theme import theme
 from diffusion.ui.visits import Visits
-from diffusion.ui.words import TRANSLATIONS, tr
+from diffusion.ui.words import TRANSLATIONS, sentence, tr
 
-BROWSER = Path(__file__).parent / "browser"
-# Messages that come before the modules have loaded wait for them. The browser may trigger what is named here.
-MOUNT = """
-const events = ["restore", "switch", "stage", "raced"];
-let receive = (message) => early.push(message);
-const early = [props.value];
-watch("value", () => receive(props.value));
-import(new URL("page/main.js", document.baseURI)).then(({ mount }) => {
-  receive = mount({ element, trigger, server, upload });
-  early.forEach(receive);
-});
-"""
 REFUSED = "() => document.dispatchEvent(new Event('refused'))"
 SESSIONS = 64  # whose components Gradio remembers, at about 400 kB each; for an older one they are as at first
-RUNS_AT_ONCE = 4  # more share the same cores, and each would wait longer for its first picture
 WAITING = 32
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-AT_ONCE = QUIET | {"queue": False}
-QUEUED = QUIET | {"concurrency_limit": RUNS_AT_ONCE, "concurrency_id": "model"}
 FILE_AGE_S = 3600
 FILE_BYTES = 64 * 2**20
 NOTE_CHARACTERS = 300
@@ -83,7 +69,7 @@ def build(
     def whereabouts(visitor: Any) -> dict[str, Any]:
         """Where a visitor's run is: its place in the queue from 1, or under way; and whether no more may wait."""
         queue: Any = blocks._queue  # Gradio tells a page its place only where it shows its own progress bar
-        model = queue.event_queue_per_concurrency_id.get("model")
+        model = queue.event_queue_per_concurrency_id.get(MODEL["concurrency_id"])
         waiting = [event.session_hash for event in model.queue] if model else []
         return {
             "place": waiting.index(visitor) + 1 if visitor in waiting else None,
@@ -113,7 +99,7 @@ def build(
         gr.HTML((BROWSER / "header.html").read_text(), elem_id="header", padding=False)
         view = gr.HTML(
             html_template=(BROWSER / "score.html").read_text().replace("@notes", notes(studio.mel)),
-            js_on_load=MOUNT,
+            js_on_load=starting("main.js", ["restore", "switch", "stage", "raced"]),
             value=None,
             elem_id="score",
             apply_default_css=False,
@@ -139,7 +125,7 @@ def build(
             try:
                 request, seed = rail.asked(kept, before, values)
             except ValueError as error:
-                yield {view: {"kind": "error", "text": _sentence(error)}, **idle}
+                yield {view: {"kind": "error", "text": sentence(error)}, **idle}
                 return
             yield from shown(visits.answer(request, http.session_hash or ""), seed)
 
@@ -183,7 +169,7 @@ def build(
                     return updates
                 updates |= restored(request)
             except ValueError as error:
-                note = _note(f"The link cannot be followed. {_sentence(error)}", wrong=True)
+                note = _note(f"The link cannot be followed. {sentence(error)}", wrong=True)
             else:
                 note = _note("This is the clip of the link: press play.")
                 if other := elsewhere(request):
@@ -215,7 +201,7 @@ def build(
                 request = filed(given)
                 updates = restored(request)
             except ValueError as error:
-                return {view: _note(f"{name} was not restored. {_sentence(error)}", wrong=True)}
+                return {view: _note(f"{name} was not restored. {sentence(error)}", wrong=True)}
             if other := elsewhere(request):
                 text = f"Settings restored. They are {other}"
             elif given.get("stopped_at") is not None:
@@ -232,7 +218,7 @@ def build(
             try:
                 request, seed = rail.asked(kept, "", values)
             except ValueError as error:
-                yield {view: {"kind": "error", "text": _sentence(error)}}
+                yield {view: {"kind": "error", "text": sentence(error)}}
                 return
             if kept and request.seed == event._data.get("seed"):
                 yield from shown(visits.answer(request, http.session_hash or ""), seed)
@@ -243,7 +229,7 @@ def build(
                 request, seed = rail.asked(kept, before, values)
                 message = races.start(request, http.session_hash or "")
             except ValueError as error:
-                return {view: {"kind": "error", "text": _sentence(error)}}
+                return {view: {"kind": "error", "text": sentence(error)}}
             visits.end(http.session_hash or "")
             return {view: message, **busy} | ({} if races.shared else seed)
 
@@ -252,7 +238,7 @@ def build(
             try:
                 request = staged(studio, event._data)
             except ValueError as error:
-                yield {view: {"kind": "error", "text": _sentence(error)}}
+                yield {view: {"kind": "error", "text": sentence(error)}}
                 return
             mark = {"ask": event._data.get("ask"), "asked": request.to_dict()}
             messages = visits.answer(request, http.session_hash or "")
@@ -306,8 +292,8 @@ def build(
             outputs=presets,
             **AT_ONCE,
         )
-        connect(blocks, room, comparisons, lambda values: rail.asked(True, "", values)[0], rail.inputs, RUNS_AT_ONCE)
-        build_endpoints(visits, RUNS_AT_ONCE)
+        connect(blocks, room, comparisons, lambda values: rail.asked(True, "", values)[0], rail.inputs)
+        build_endpoints(visits)
     blocks.queue(max_size=WAITING)
     return blocks
 
@@ -347,8 +333,3 @@ def _meaning(text: str | None) -> str:
     if seed < 0 or word == str(seed):
         return ""
     return f'<span data-seed="{seed}"><b>{escape(shorten(word, 16, placeholder="…"))}</b> = seed {seed}</span>'
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text if text.endswith(".") else f"{text}."

@@ -8,7 +8,6 @@ import json
 import re
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from string import Template
 from typing import Any
 
@@ -18,11 +17,12 @@ from starlette.routing import Route
 
 from diffusion.samplers import SAMPLERS
 from diffusion.studio import ANY, LATER, Request
+from diffusion.ui.assets import BROWSER
 from diffusion.ui.clips import Latest
 from diffusion.ui.links import public_address, qr_svg
 
 CLIPS, CLIP_BYTES = 64, 64 * 2**20
-PAGE = Path(__file__).parent / "browser" / "phone.html"
+PAGE = BROWSER / "phone.html"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",

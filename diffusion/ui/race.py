@@ -96,7 +96,8 @@ class Race:
 
     def _clip(self, clip: Clip) -> dict[str, Any]:
         picture = score(clip.features, self._studio.mel)
-        return clip_message(uuid.uuid4().hex, clip.settings, clip.seconds, [], picture, clip.to_wav())
+        sound = clip.wave, clip.sample_rate_hz
+        return clip_message(uuid.uuid4().hex, clip.settings, clip.seconds, [], picture, clip.to_wav(), sound)
 
     def news(self, after: int) -> dict[str, Any]:
         """The messages from number `after` on, as many as one answer takes."""

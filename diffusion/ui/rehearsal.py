@@ -18,10 +18,10 @@ import numpy as np
 from gradio.utils import get_upload_folder
 
 from diffusion.studio import Clip, Preview, Studio
+from diffusion.ui.assets import BROWSER
 from diffusion.ui.links import public_address, qr_svg
 from diffusion.ui.visits import read_welcome
 
-BROWSER = Path(__file__).parent / "browser"
 PORTS = range(7860, 7960)  # where Gradio looks if it is not told
 FREE_BYTES = 2**30
 STALL_S = 6  # after which the stage puts on a clip that was made before

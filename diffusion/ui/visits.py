@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import gradio as gr
+import numpy as np
 import soundfile
 import torch
 
@@ -51,7 +52,6 @@ class Visits:
 
     def __init__(self, studio: Studio, welcome: Path | None = None, handouts: Handouts | None = None) -> None:
         self.studio = studio
-        self.options = studio.options()
         self.handouts = handouts or Handouts()
         self.reels = Reels()
         self.clips = latest_clips()
@@ -89,7 +89,8 @@ class Visits:
                     wav = each.to_wav()
                     self.reels.keep(name, session, Reel.of(film, each, self.studio))
                     picture = score(each.features, self.studio.mel)
-                    message = clip_message(name, each.settings, each.seconds, film.frames, picture, wav)
+                    sound = each.wave, each.sample_rate_hz
+                    message = clip_message(name, each.settings, each.seconds, film.frames, picture, wav, sound)
                     yield self.handouts.keep(message)
                 elif frame := film.add(each):
                     yield {"kind": "frame", "run": name, **frame}
@@ -190,9 +191,15 @@ def _return_memory() -> None:
 
 
 def clip_message(
-    run: str, settings: dict[str, Any], seconds: float, film: list[dict[str, Any]], picture: str, wav: bytes
+    run: str,
+    settings: dict[str, Any],
+    seconds: float,
+    film: list[dict[str, Any]],
+    picture: str,
+    wav: bytes,
+    sound: tuple[np.ndarray, int] | None = None,
 ) -> dict[str, Any]:
-    """A finished clip, as the score takes it."""
+    """A finished clip, as the score takes it. `sound` is what `wav` holds, (N,), and its rate in Hz, if at hand."""
     return {
         "kind": "clip",
         "run": run,
@@ -201,16 +208,15 @@ def clip_message(
         "film": film,
         "score": picture,
         "audio": base64.b64encode(wav).decode(),
-        "loudness_db": _loudness_db(wav),
+        "loudness_db": _loudness_db(*(sound or soundfile.read(io.BytesIO(wav)))),
         "method": SAMPLERS[settings["sampler"]].title,
         "name": file_name(settings),
         "query": Request.from_dict(settings).to_query(),
     }
 
 
-def _loudness_db(wav: bytes) -> float | None:
-    """How loud a clip is, None if it is silent."""
-    wave, sample_rate_hz = soundfile.read(io.BytesIO(wav))
+def _loudness_db(wave: np.ndarray, sample_rate_hz: int) -> float | None:
+    """How loud a wave (N,) is, None if it is silent."""
     loudness = float(loudness_db(torch.from_numpy(wave)[None], sample_rate_hz))
     return round(loudness, 2) if math.isfinite(loudness) else None
 

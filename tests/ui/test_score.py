@@ -19,7 +19,8 @@ from visitor import SEED, choose, finished, generate, message, player, quick, wa
 from diffusion.studio import Studio
 from diffusion.theory import Cond, Denoiser, Estimate, Schedule
 from diffusion.ui import page as page_module
-from diffusion.ui.page import RUNS_AT_ONCE, build, launch
+from diffusion.ui.events import RUNS_AT_ONCE
+from diffusion.ui.page import build, launch
 from diffusion.ui.visits import Visits
 
 PATIENCE_S = 60

@@ -12,7 +12,7 @@ from visitor import finished, generate, message, quick
 
 from diffusion.data.labels import LABELS
 from diffusion.studio import Studio
-from diffusion.ui.page import BROWSER
+from diffusion.ui.assets import BROWSER
 from diffusion.ui.words import FRENCH
 
 NAMES = {"Out of Noise", "UniPC", "DDIM", "DDPM", "Heun", "Euler", "Griffin-Lim", "JSON", "QR", "CSV", "log-SNR"}
