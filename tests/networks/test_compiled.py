@@ -24,9 +24,9 @@ PATIENCE_S = 180
 needs_a_compiler = pytest.mark.skipif(not compiler_available(), reason="no C++ compiler")
 
 
-def small_network() -> FrameTransformer:
+def small_network(depth: int = 1) -> FrameTransformer:
     torch.manual_seed(0)
-    size = {"width": 32, "depth": 1, "heads": 2, "hidden": 64}
+    size = {"width": 32, "depth": depth, "heads": 2, "hidden": 64}
     network = FrameTransformer(bands=16, outputs=2, coarse=1, refinement=4, labels=LABELS, **size)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
@@ -139,7 +139,7 @@ def test_a_compiler_that_fails_is_told_in_one_line_and_leaves_nothing(
     script = f"[ \"$1\" = --version ] && echo 'g++ (stand-in) 12.0.0' && exit; nice > {tmp_path / 'niceness'}; {script}"
     monkeypatch.setenv("PATH", folder_of_a_compiler(tmp_path, script))
     with pytest.raises(CompilerError, match=told) as raised:
-        compile_ahead(small_network(), list(LABELS), SHAPE, torch.float32)
+        compile_ahead(small_network(depth=0), list(LABELS), SHAPE, torch.float32)
     assert "\n" not in str(raised.value)
     assert (tmp_path / "niceness").read_text().strip() == "19"
     assert list(temporary.iterdir()) == []
@@ -153,7 +153,7 @@ def test_compiling_ends_with_the_process_that_asked(tmp_path: Path) -> None:
     script = f"[ \"$1\" = --version ] && echo 'g++ (stand-in) 12.0.0' && exit; touch {tmp_path / 'begun'}; sleep 30"
     code = (
         "import torch; from diffusion.networks import FrameTransformer; from diffusion.networks.compiled import *\n"
-        "network = FrameTransformer(bands=16, labels={}, width=32, depth=1, heads=2)\n"
+        "network = FrameTransformer(bands=16, labels={}, width=32, depth=0, heads=2)\n"
         "compile_ahead(network, [], (1, 1, 16, 32), torch.float32)"
     )
     path = folder_of_a_compiler(tmp_path, script)
