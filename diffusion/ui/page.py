@@ -214,7 +214,7 @@ def build(
             return updates | {view: _note(text, wrong=request.model in studio.removed)}
 
         def on_switch(event: gr.EventData, http: gr.Request, kept: bool, *values: Any) -> Iterator[dict[Any, Any]]:
-            """Another style or ensemble was chosen: where the seed on show is locked, it is heard at once."""
+            """Another label was chosen: where the seed on show is locked, it is heard at once."""
             try:
                 request, seed = rail.asked(kept, "", values)
             except ValueError as error:
@@ -224,7 +224,7 @@ def build(
                 yield from shown(visits.answer(request, http.session_hash or ""), seed)
 
         def on_race(http: gr.Request, kept: bool, before: str, *values: Any) -> dict[Any, Any]:
-            """The rail's style and ensemble, raced; the browser asks for its news, and says when it is over."""
+            """The labels of the rail, raced; the browser asks for its news, and says when it is over."""
             try:
                 request, seed = rail.asked(kept, before, values)
                 message = races.start(request, http.session_hash or "")
