@@ -95,7 +95,7 @@ class Gallery {
   }
 
   #focus(cell) {
-    for (const { element } of this.#cells) element.tabIndex = element === cell.element ? 0 : -1;
+    for (const each of this.#cells) if (each.row === cell.row) each.element.tabIndex = each === cell ? 0 : -1;
     cell.element.focus({ preventScroll: true });
     cell.element.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
@@ -173,7 +173,7 @@ class Gallery {
       this.grid.append(row([cells(named(style), "rowheader"), ...ensembles.map((ensemble, j) => {
         const example = clips[i * ensembles.length + j], element = cells("", "gridcell");
         element.innerHTML = CELL;
-        element.tabIndex = i || j ? -1 : 0;
+        element.tabIndex = j ? -1 : 0; // each style is a stop, since on narrow screens each is scrolled by itself
         element.setAttribute("aria-label", `${named(style)}, ${named(ensemble).toLowerCase()}`);
         element.setAttribute("aria-selected", false);
         element.querySelector("img").src = this.#url(example.picture);
