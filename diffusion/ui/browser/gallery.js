@@ -122,7 +122,7 @@ class Gallery {
 
   // A button, in sight while the score has an example on: the rail takes its settings, so that Generate makes another.
   #offer(place, after = place.lastElementChild) {
-    const button = make("button", "vary", t("Use its settings"));
+    const button = make("button", "vary", t("Use settings"));
     button.type = "button";
     button.hidden = true;
     button.addEventListener("click", () => {
@@ -148,7 +148,7 @@ class Gallery {
       window.addEventListener("hashchange", () => setTimeout(go), { once: true });
       location.hash = "";
     });
-    document.querySelector("#header header p").append("\u2002", link);
+    document.querySelector("#header header p").append(" ", link);
   }
 
   get #behaviour() { return this.score.calm.matches ? "auto" : "smooth"; }
