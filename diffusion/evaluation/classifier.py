@@ -192,7 +192,7 @@ class EarTraining:
     `controls` is the fraction of clips that are none of the styles.
     """
 
-    steps: int = 1500
+    steps: int = 2400
     batch: int = 32
     lr: float = 3e-3
     weight_decay: float = 0.05
@@ -265,8 +265,8 @@ def train_ear(
     *,
     frames: int = 640,
     width: int = 24,
-    time_stride: int = 4,
-    time_layers: int = 1,
+    time_stride: int = 2,
+    time_layers: int = 5,
     training: EarTraining | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> tuple[Ear, dict[str, Any]]:
