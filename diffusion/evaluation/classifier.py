@@ -31,6 +31,8 @@ from diffusion.evaluation.controls import hold_chord, shuffle_frames
 from diffusion.networks.precision import fast_dtype
 
 NONE = "none"
+QUICK_FRAMES = (8, 16)  # between which the quickest pulse lies: an eighth note of a dance
+LONGEST_FRAMES, LAGS, PULSES = 200, 64, 16
 WEIGHTS, CONFIG = "classifier.safetensors", "classifier.json"
 FORMAT = 1
 
@@ -40,7 +42,8 @@ class EarConfig:
     """What an ear knows and hears: the names of its answers, the features' settings, the frames of a clip.
 
     `time_stride` is that of the first layer and `time_layers` how many convolutions follow over time alone, each
-    reaching twice as far as the one before: what tells a jig from a reel is how the beat divides, and over how long.
+    reaching twice as far as the one before. With `rhythm` it also hears how attacks recur: what tells a jig from a reel
+    is whether the beat divides in three or two.
     """
 
     styles: tuple[str, ...]
@@ -50,6 +53,7 @@ class EarConfig:
     width: int = 24
     time_stride: int = 4
     time_layers: int = 1
+    rhythm: bool = False
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -92,7 +96,8 @@ class Ear(nn.Module):
             nn.ReLU(),
             *(_Further(6 * w, 2**layer) for layer in range(1, config.time_layers)),
         )
-        self.embed = nn.Sequential(nn.Linear(24 * w, 128), nn.ReLU())
+        self.rhythm = _rhythm_layers(4 * w) if config.rhythm else None
+        self.embed = nn.Sequential(nn.Linear(28 * w if config.rhythm else 24 * w, 128), nn.ReLU())
         self.dropout = nn.Dropout(0.3)
         self.style = nn.Linear(128, len(config.answers))
         self.ensemble = nn.Linear(128, len(config.ensembles))
@@ -104,7 +109,10 @@ class Ear(nn.Module):
         x = torch.cat([features, features - features.mean(-1, keepdim=True)], 1)
         h = self.over_bands(self.front(x.contiguous(memory_format=torch.channels_last))).squeeze(2)
         h = torch.cat([h, self.over_time(h)], 1).float()
-        embedding = self.embed(torch.cat([h.mean(-1), h.std(-1)], 1)).float()
+        heard = [h.mean(-1), h.std(-1)]
+        if self.rhythm is not None:
+            heard.append(self.rhythm(recurrence(features)).float())
+        embedding = self.embed(torch.cat(heard, 1)).float()
         seen = self.dropout(embedding)
         return Judgement(
             self.style(seen).float().log_softmax(-1), self.ensemble(seen).float().log_softmax(-1), embedding
@@ -120,6 +128,42 @@ class Ear(nn.Module):
             torch.cat([p.ensemble for p in parts]),
             torch.cat([p.embedding for p in parts]),
         )
+
+
+def recurrence(features: Tensor) -> Tensor:
+    """How attacks of features (B, 1, bands, F) recur, in all bands, the lower and the upper: (B, 3 * (LAGS + PULSES)).
+
+    The autocorrelation of how much bands rise from frame to frame: at lags spread evenly over the octaves up to about
+    three seconds, and at multiples of the quickest pulse, by which it no longer matters how fast the music goes.
+    """
+    rises = features[:, 0].float().diff(dim=-1).clamp(min=0)
+    half = rises.shape[1] // 2
+    attacks = torch.stack([rises.mean(1), rises[:, :half].mean(1), rises[:, half:].mean(1)], 1)
+    attacks = attacks - attacks.mean(-1, keepdim=True)
+    attacks = attacks / attacks.std(-1, keepdim=True).clamp(min=1e-4)
+    frames = attacks.shape[-1]
+    power = torch.fft.rfft(attacks, 2 * frames).abs().square()
+    alike = torch.fft.irfft(power, 2 * frames)[..., :frames] / frames
+    shortest, longest = QUICK_FRAMES
+    pulse = shortest + alike[:, 0, shortest:longest].argmax(-1)
+    lags = shortest / 2 * (2 * LONGEST_FRAMES / shortest) ** torch.linspace(0, 1, LAGS, device=features.device)
+    multiples = pulse[:, None] * torch.arange(1, PULSES + 1, device=features.device)
+    return torch.cat([_at(alike, lags.expand(len(features), -1)), _at(alike, multiples.float())], -1).flatten(1)
+
+
+def _at(curve: Tensor, places: Tensor) -> Tensor:
+    """curve (B, C, F) at places (B, n) between its points, (B, C, n); 0 beyond its end."""
+    low = places.floor().long()
+    inside = (low + 1 < curve.shape[-1]).to(curve)[:, None]
+    low = low.clamp(max=curve.shape[-1] - 2)[:, None].expand(-1, curve.shape[1], -1)
+    part = (places - places.floor())[:, None]
+    return inside * ((1 - part) * curve.gather(-1, low) + part * curve.gather(-1, low + 1))
+
+
+def _rhythm_layers(width: int) -> nn.Module:
+    size = 3 * (LAGS + PULSES)
+    layers = [nn.BatchNorm1d(size), nn.Linear(size, width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, width)]
+    return nn.Sequential(*layers, nn.ReLU())
 
 
 class _Further(nn.Module):
@@ -267,6 +311,7 @@ def train_ear(
     width: int = 24,
     time_stride: int = 2,
     time_layers: int = 5,
+    rhythm: bool = True,
     training: EarTraining | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> tuple[Ear, dict[str, Any]]:
@@ -278,7 +323,8 @@ def train_ear(
     settings = features.settings
     mel = MelParameters(**settings["codec"])
     labels = settings["labels"]
-    config = EarConfig(tuple(labels["style"]), tuple(labels["ensemble"]), frames, mel, width, time_stride, time_layers)
+    styles, ensembles = tuple(labels["style"]), tuple(labels["ensemble"])
+    config = EarConfig(styles, ensembles, frames, mel, width, time_stride, time_layers, rhythm)
     none = len(config.styles)
     learn, stop = hold_back(features, frames, training.held_back, training.seed)
     codec = LogMelCodec(mel, GriffinLim(training.iterations, mel=mel))

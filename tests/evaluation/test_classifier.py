@@ -10,7 +10,18 @@ from diffusion.audio.codec import LogMelCodec
 from diffusion.audio.mel import MelParameters
 from diffusion.data.dataset import Features
 from diffusion.evaluation.augmentation import augment
-from diffusion.evaluation.classifier import CONFIG, NONE, WEIGHTS, EarTraining, as_heard, hold_back, load_ear, train_ear
+from diffusion.evaluation.classifier import (
+    CONFIG,
+    NONE,
+    PULSES,
+    WEIGHTS,
+    EarTraining,
+    as_heard,
+    hold_back,
+    load_ear,
+    recurrence,
+    train_ear,
+)
 from diffusion.evaluation.clips import control, real
 from diffusion.evaluation.controls import CONTROLS
 from diffusion.evaluation.measures import score
@@ -122,3 +133,29 @@ def test_the_stored_ear_hears_what_the_first_model_was_told():
     assert sum(path.stat().st_size for path in (Path(__file__).parent / "ear").iterdir()) < 2 * 2**20
     silence = ear.judge(torch.full((1, 1, 128, ear.config.frames), MelParameters().bounds[0]))
     assert ear.config.answers[int(silence.style.argmax())] == NONE
+
+
+def clicks(period: int, strong: int) -> torch.Tensor:
+    """Features (1, 1, 128, 640): an attack in every `period` frames, each `strong`-th of them louder."""
+    clip = torch.full((1, 1, 128, 640), -1.5)
+    for count, frame in enumerate(range(3, 640, period)):
+        clip[..., frame : frame + 2] = 1.0 if count % strong == 0 else 0.0
+    return clip
+
+
+@pytest.mark.parametrize("period", [9, 11, 14])
+@pytest.mark.parametrize("strong", [2, 3])
+def test_recurrence_tells_threes_from_twos_at_any_tempo(period: int, strong: int) -> None:
+    heard = recurrence(clicks(period, strong))[0].reshape(3, -1)
+    by_pulse = heard[:, -PULSES:]  # of the pulses 1, 2, 3 ...
+    for each in by_pulse:
+        assert each[strong - 1] > each[[0, 1, 2, 3][4 - strong]] + 0.05
+        best = each[: 2 * strong].argsort(descending=True)[:2] + 1
+        assert sorted(best.tolist()) == [strong, 2 * strong]
+
+
+def test_recurrence_does_not_depend_on_the_level_nor_on_silence() -> None:
+    clip = clicks(11, 3)
+    torch.testing.assert_close(recurrence(0.5 * clip), recurrence(clip), rtol=1e-4, atol=1e-4)
+    assert bool(recurrence(torch.zeros(2, 1, 128, 640)).isfinite().all())
+    assert recurrence(torch.zeros(2, 1, 128, 64)).shape == (2, recurrence(clip).shape[1])
