@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader, Dataset
 
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Configuration, load, save
@@ -28,6 +32,7 @@ from .run import STATE, RunFolder
 from .sheet import write_sheet
 from .warm_start import warm_start
 
+Batch = tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
 VALIDATION_SIGMAS = (0.13, 0.47, 0.86, 0.98)
 
 
@@ -120,14 +125,16 @@ def train(
         save_s = 4 * (time.monotonic() - clock)  # a first guess: a sheet takes about three times as long
     clock, saved, losses = time.monotonic(), time.monotonic(), []
     seconds, left_s = agreed(seconds, deadline - clock - save_s)
+    workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
+    made = batches(train_features, config, step, rank, workers)
     while (progress := config.progress(step, seconds, left_s)) < 1:
         lr = config.learning_rate(step, progress)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
-        x0, t, eps, cond = draw(train_features, config, step, rank)
-        x0, t, eps = x0.to(device), t.to(device), eps.to(device)
-        cond = {name: label.to(device) for name, label in cond.items()}
+        x0, t, eps, cond = next(made)
+        x0, t, eps = (each.to(device, non_blocking=True) for each in (x0, t, eps))
+        cond = {name: label.to(device, non_blocking=True) for name, label in cond.items()}
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             loss = objective(denoiser, x0, t, eps, cond).mean()
         accelerator.backward(loss)
@@ -180,9 +187,35 @@ def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:
     )
 
 
-def draw(
-    features: Features, config: TrainingConfig, step: int, rank: int
-) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]:
+@dataclass(frozen=True)
+class _Draws(Dataset[Batch]):
+    """`draw`, step by step."""
+
+    features: Features
+    config: TrainingConfig
+    rank: int
+
+    def __getitem__(self, step: int) -> Batch:
+        return draw(self.features, self.config, step, self.rank)
+
+
+def batches(features: Features, config: TrainingConfig, first_step: int, rank: int, workers: int) -> Iterator[Batch]:
+    """`draw` for every step from `first_step` on; as many processes as `workers` make them ahead of time.
+
+    They are forked, so that the features are not copied, and leave the GPU alone.
+    """
+    loader = DataLoader(
+        _Draws(features, config, rank),
+        batch_size=None,
+        sampler=itertools.count(first_step),
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        multiprocessing_context="fork" if workers else None,
+    )
+    return iter(loader)
+
+
+def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Batch:
     """The batch of one step: x0 (B, 1, bands, frames), t (B,), eps as x0 and labels (B,), each dropped on its own.
 
     Half of the batches have crops of `frames`, for variety, half as many frames in clips of full length, for which

@@ -15,7 +15,7 @@ from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import load
 from diffusion.data.dataset import VERSION, Features
 from diffusion.training.config import TrainingConfig
-from diffusion.training.loop import draw, train, validate
+from diffusion.training.loop import batches, draw, train, validate
 
 TINY = {
     "batch": 4, "frames": 16, "clip_frames": 32, "width": 32, "depth": 2, "heads": 2, "hidden": 64,
@@ -110,6 +110,14 @@ def test_a_gain_moves_every_clip_by_its_own_level(data: Path) -> None:
     assert bool((level > 0).all())
     assert bool((level <= 6 + 1e-4).all())
     assert len(level.unique()) == len(level)
+
+
+def test_batches_made_ahead_by_other_processes_are_the_same(data: Path) -> None:
+    features, config = Features(data, "train"), TrainingConfig(steps=1, **TINY)
+    ahead = batches(features, config, 3, 0, 2)
+    for step in range(3, 9):
+        for one, other in zip(draw(features, config, step, 0), next(ahead), strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 def test_two_processes_train_one_model(data: Path, tmp_path: Path) -> None:
