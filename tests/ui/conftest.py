@@ -48,11 +48,17 @@ def browser():
 
 
 @pytest.fixture
-def visit(browser, server: str) -> Iterator[Callable]:
+def screen(request: pytest.FixtureRequest) -> tuple[int, int]:
+    """Width and height of a visitor's window, unless a test asks for another; `visitor.both_widths` sets it."""
+    return getattr(request, "param", (1440, 900))
+
+
+@pytest.fixture
+def visit(browser, server: str, screen: tuple[int, int]) -> Iterator[Callable]:
     """Open the page as a new visitor and wait until it can be used and played; no request may leave the machine."""
     contexts, abroad, errors = [], [], []
 
-    def open_page(query: str = "", width: int = 1440, height: int = 900, **options):
+    def open_page(query: str = "", width: int = screen[0], height: int = screen[1], **options):
         context = browser.new_context(
             viewport={"width": width, "height": height}, reduced_motion="reduce", accept_downloads=True, **options
         )

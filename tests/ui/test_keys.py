@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from visitor import SEED, finished, generate, player, quick, write_seed
+from visitor import SEED, both_widths, finished, generate, player, quick, write_seed
 
 from diffusion.ui.controls import RACE
 
@@ -16,6 +16,7 @@ def locked(page) -> bool:
     return page.locator("#keep input").is_checked()
 
 
+@both_widths
 def test_space_plays_and_pauses(visit) -> None:
     page = visit()
     nowhere(page)
@@ -26,6 +27,7 @@ def test_space_plays_and_pauses(visit) -> None:
     assert page.evaluate("scrollY") == 0  # nor does the page move
 
 
+@both_widths
 def test_g_generates_s_stops_r_rolls_and_l_locks(visit) -> None:
     page = visit()
     quick(page, 1000, SEED)
@@ -44,6 +46,7 @@ def test_g_generates_s_stops_r_rolls_and_l_locks(visit) -> None:
     assert finished(page)["stopped_at"] is not None
 
 
+@both_widths
 def test_arrows_walk_through_the_film(visit) -> None:
     page = visit()
     quick(page, 3)

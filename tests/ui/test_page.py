@@ -7,6 +7,7 @@ from urllib.parse import parse_qs
 import pytest
 from visitor import (
     SEED,
+    both_widths,
     choose,
     choose_sampler,
     finished,
@@ -25,6 +26,7 @@ from diffusion.audio.wav import read_settings
 from diffusion.studio import Clip, Request, Studio
 
 
+@both_widths
 def test_the_page_is_never_empty_and_its_first_clip_plays(visit) -> None:
     page = visit()
     assert page.locator("[data-picture=belief] img").get_attribute("src").startswith("data:image/")
@@ -37,6 +39,7 @@ def test_the_page_is_never_empty_and_its_first_clip_plays(visit) -> None:
     assert not player(page, "playing")
 
 
+@both_widths
 def test_every_control_is_obeyed_and_the_run_is_seen(visit, studio: Studio) -> None:
     page = visit()
     watch_pictures(page)
@@ -83,6 +86,7 @@ def test_every_control_is_obeyed_and_the_run_is_seen(visit, studio: Studio) -> N
     assert wav(page) == clip.to_wav()  # the page, the command line and the library make one and the same clip
 
 
+@both_widths
 def test_the_score_is_the_player(visit) -> None:
     page = visit()
     quick(page)
@@ -100,6 +104,7 @@ def test_the_score_is_the_player(visit) -> None:
     assert page.locator(".seek").get_attribute("aria-valuemax") == "2.56"
 
 
+@both_widths
 def test_the_film_walks_back_to_the_noise(visit) -> None:
     page = visit()
     quick(page)
@@ -115,6 +120,7 @@ def test_the_film_walks_back_to_the_noise(visit) -> None:
     page.wait_for_function("src => document.querySelector('[data-picture=belief] img').src === src", arg=music)
 
 
+@both_widths
 def test_stopping_keeps_what_the_model_believed(visit) -> None:
     page = visit()
     quick(page, 1000)
@@ -127,6 +133,7 @@ def test_stopping_keeps_what_the_model_believed(visit) -> None:
     assert f"Stopped after step {settings['stopped_at']} of 1000" in message(page)
 
 
+@both_widths
 def test_a_kept_seed_repeats_the_clip_and_a_free_one_does_not(visit) -> None:
     page = visit()
     quick(page, seed=SEED)
@@ -146,6 +153,7 @@ def test_a_kept_seed_repeats_the_clip_and_a_free_one_does_not(visit) -> None:
     page.wait_for_function("seed => document.querySelector('#seed input').value !== seed", arg=str(settings["seed"]))
 
 
+@both_widths
 def test_the_old_music_plays_until_the_new_is_ready(visit) -> None:
     page = visit()
     page.click(".play")
@@ -204,6 +212,7 @@ def test_an_error_is_said_in_words_where_it_happened(visit) -> None:
     assert page.locator(".message.error").count() == 0
 
 
+@both_widths
 def test_a_preset_sets_sampler_and_steps(visit, studio: Studio) -> None:
     page = visit()
     page.get_by_role("button", name="Full").click()
@@ -213,6 +222,7 @@ def test_a_preset_sets_sampler_and_steps(visit, studio: Studio) -> None:
     page.wait_for_function("title => document.querySelector('#sampler input').value === title", arg=title)
 
 
+@both_widths
 def test_a_link_sets_the_page(visit, studio: Studio) -> None:
     style, ensemble = studio.labels["style"][1], studio.labels["ensemble"][1]
     asked = studio.request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from visitor import (
     SEED,
+    both_widths,
     choose,
     finished,
     generate,
@@ -56,6 +57,7 @@ def test_every_folded_knob_has_its_sentence_too(studio: Studio, sampler: str) ->
         assert knob["help"].endswith("."), name
 
 
+@both_widths
 def test_a_name_is_a_seed(visit) -> None:
     page = visit()
     quick(page, 2)
@@ -76,6 +78,7 @@ def test_markup_in_a_name_is_only_text(visit) -> None:
     assert page.locator("#meaning i").count() == 0
 
 
+@both_widths
 def test_an_unlocked_seed_is_heard_once_and_a_locked_one_again(visit) -> None:
     page = visit()
     quick(page, 2)
@@ -98,6 +101,7 @@ def test_an_unlocked_seed_is_heard_once_and_a_locked_one_again(visit) -> None:
     finished(page, drawn)
 
 
+@both_widths
 def test_the_dice_draws_another(visit) -> None:
     page = visit()
     before = seed_field(page)
@@ -106,6 +110,7 @@ def test_the_dice_draws_another(visit) -> None:
     assert 0 <= int(seed_field(page)) < 2**32
 
 
+@both_widths
 def test_presets_set_the_rail_and_show_which_one_it_agrees_with(visit, studio: Studio) -> None:
     page = visit()
     presets = studio.options()["presets"]
@@ -121,6 +126,7 @@ def test_presets_set_the_rail_and_show_which_one_it_agrees_with(visit, studio: S
     assert not page.locator(".race").is_visible()
 
 
+@both_widths
 def test_the_ensemble_changes_while_the_music_plays_on(visit, studio: Studio) -> None:
     page = visit()
     quick(page, 2, SEED)

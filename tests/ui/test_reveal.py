@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from visitor import finished, generate, message, player, quick, wav
+from visitor import both_widths, finished, generate, message, player, quick, wav
 
 from diffusion.audio.loudness import TARGET_DB, loudness_db
 from diffusion.studio import Preview, Request, Studio
@@ -224,6 +224,7 @@ def flatness(sound: np.ndarray) -> float:
     return float(np.exp(np.log(power).mean()) / power.mean())
 
 
+@both_widths
 def test_hiss_turns_into_harmony_at_one_playhead(visit, studio: Studio) -> None:
     page = visit()
     quick(page, 5, 5)
@@ -261,6 +262,7 @@ def test_hiss_turns_into_harmony_at_one_playhead(visit, studio: Studio) -> None:
     assert min(np.abs(sound[tail] - clip[(tail - start + quiet) % len(clip)]).max() for quiet in range(400)) < 2e-3
 
 
+@both_widths
 def test_a_hand_on_the_film_hears_its_step_at_the_same_position(visit) -> None:
     page = visit()
     quick(page, 6)

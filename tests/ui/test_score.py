@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from gradio_client import Client
 from torch import Tensor
-from visitor import SEED, choose, finished, generate, message, player, quick, watch_pictures
+from visitor import SEED, both_widths, choose, finished, generate, message, player, quick, watch_pictures
 
 from diffusion.studio import Studio
 from diffusion.theory import Cond, Denoiser, Estimate, Schedule
@@ -260,6 +260,7 @@ TRACE = """async () => {
 }"""
 
 
+@both_widths
 def test_the_same_noise_with_other_words_goes_on_at_the_same_position(visit, studio: Studio) -> None:
     page = visit()
     quick(page, 2, SEED)
@@ -294,6 +295,7 @@ def test_another_noise_begins_at_its_beginning(visit) -> None:
     assert sounds[0] == 0
 
 
+@both_widths
 def test_the_loop_can_be_turned_off(visit) -> None:
     page = visit()
     quick(page, 2)
@@ -307,6 +309,7 @@ def test_the_loop_can_be_turned_off(visit) -> None:
     assert player(page, "position") == 0
 
 
+@both_widths
 def test_dragging_seeks(visit) -> None:
     page = visit()
     quick(page, 2)

@@ -12,6 +12,7 @@ import soundfile
 import torch
 from visitor import (
     SEED,
+    both_widths,
     choose,
     choose_sampler,
     finished,
@@ -96,6 +97,7 @@ def wait_for_message(page, text: str) -> None:
     page.wait_for_function("text => document.querySelector('.message').textContent.includes(text)", arg=text)
 
 
+@both_widths
 def test_takes_are_kept_and_come_back(visit, studio: Studio) -> None:
     page = visit()
     assert page.locator(".takes .card").count() == 0  # the clip that greets was not asked for
@@ -157,6 +159,7 @@ def test_a_take_goes_on_while_the_next_is_made(visit) -> None:
     assert page.locator(".film input").get_attribute("max") <= "4"  # its own film, none of the later run's pictures
 
 
+@both_widths
 def test_two_takes_against_each_other_are_equally_loud(visit, studio: Studio) -> None:
     page = visit()
     styles, ensembles = studio.labels["style"], studio.labels["ensemble"]
@@ -256,6 +259,7 @@ def show(page, clips: list[dict[str, Any]]) -> None:
     )
 
 
+@both_widths
 def test_a_take_gives_its_settings_back(visit, studio: Studio) -> None:
     page = visit()
     choose(page, "style", studio.labels["style"][1])
@@ -279,6 +283,7 @@ def test_a_take_gives_its_settings_back(visit, studio: Studio) -> None:
     assert wav(page) == file
 
 
+@both_widths
 def test_a_dropped_file_gives_its_settings_back(visit, studio: Studio) -> None:
     asked = Request(
         studio.labels["style"][1], "any", SEED, "ddim", 3, 3.25, 2.56, knobs={"eta": 0.125}, model=studio.digest
@@ -297,6 +302,7 @@ def test_a_dropped_file_gives_its_settings_back(visit, studio: Studio) -> None:
     assert wav(page) == clip.to_wav()
 
 
+@both_widths
 def test_the_json_beside_the_wav_gives_its_settings_back(visit, studio: Studio, tmp_path) -> None:
     page = visit()
     quick(page, 3, SEED)

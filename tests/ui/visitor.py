@@ -7,9 +7,11 @@ import io
 import json
 from typing import Any
 
+import pytest
 import soundfile
 
 SEED = 424242
+both_widths = pytest.mark.parametrize("screen", [(1440, 900), (390, 844)], indirect=True, ids=["wide", "phone"])
 
 
 def number(page, name: str, value: float) -> None:
