@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from serving import PATIENCE_S, free_port, serving
-from visitor import SEED, finished, generate, message, number, player, quick, wav
+from visitor import SEED, both_widths, finished, generate, message, number, player, quick, wav
 
 from diffusion.studio import Request, Studio
 from diffusion.ui.links import check_public_url, filed, lan_address, linked, public_address, qr_svg, shared
@@ -86,9 +86,12 @@ def test_a_code_is_for_the_address_that_others_can_open() -> None:
         shared(None, "seed=1", None, None)
 
 
-def test_a_link_makes_its_clip_again_bit_for_bit_after_a_restart(browser, model: Path, tmp_path: Path) -> None:
+@both_widths
+def test_a_link_makes_its_clip_again_bit_for_bit_after_a_restart(
+    browser, model: Path, tmp_path: Path, screen: tuple[int, int]
+) -> None:
     port = free_port()
-    with serving(model, tmp_path / "before.txt", port) as address, visiting(browser, address) as page:
+    with serving(model, tmp_path / "before.txt", port) as address, visiting(browser, address, screen) as page:
         quick(page, 3, SEED)
         number(page, "guidance_scale", 3.3)
         page.evaluate("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
@@ -97,7 +100,7 @@ def test_a_link_makes_its_clip_again_bit_for_bit_after_a_restart(browser, model:
         page.click(".link")
         page.wait_for_function("window.copied")
         link, file = page.evaluate("window.copied"), wav(page)
-    with serving(model, tmp_path / "after.txt", port), visiting(browser, link) as page:
+    with serving(model, tmp_path / "after.txt", port), visiting(browser, link, screen) as page:
         assert wav(page) == file  # it was made on arrival: one press plays it
         assert message(page).endswith("This is the clip of the link: press play.")
         assert not player(page, "playing")
@@ -119,9 +122,9 @@ def test_a_link_to_a_model_that_is_not_here_says_so(visit, studio: Studio) -> No
 
 
 @contextmanager
-def visiting(browser, address: str) -> Iterator[Any]:
+def visiting(browser, address: str, screen: tuple[int, int]) -> Iterator[Any]:
     """A page of a browser that has never been here, ready to be played."""
-    context = browser.new_context(reduced_motion="reduce")
+    context = browser.new_context(reduced_motion="reduce", viewport=dict(zip(("width", "height"), screen, strict=True)))
     context.set_default_timeout(1000 * PATIENCE_S)
     page = context.new_page()
     page.goto(address)
