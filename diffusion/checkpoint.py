@@ -89,6 +89,7 @@ class VocoderConfiguration:
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"format: got {self.format!r}, this version reads {FORMAT}")
+        _ = self.mel  # refuses settings that it does not know
 
     @property
     def mel(self) -> MelParameters:
@@ -133,13 +134,24 @@ def load(folder: Path, device: torch.device | None = None) -> Checkpoint:
 def load_vocoder(folder: Path, device: torch.device | None = None) -> Vocoder:
     """Read a vocoder's folder onto a device, in float32; CheckpointError as for `load`."""
     folder = Path(folder)
-    settings = _read_settings(folder)
+    configuration = _read_vocoder(folder)
     try:
-        vocoder = VocoderConfiguration(**settings).build()
+        vocoder = configuration.build()
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"checkpoint {folder / CONFIG}: {error}") from error
     _read_weights(folder, vocoder)
     return vocoder.to(device or "cpu").eval().requires_grad_(False)
+
+
+def find_vocoder(folder: Path, mel: MelParameters) -> Path | None:
+    """The first vocoder in `folder` that decodes such features, if there is one."""
+    fitting = (each for each in find(folder, VocoderConfiguration) if _read_vocoder(each).mel == mel)
+    return next(fitting, None)
+
+
+def digest_of(folder: Path) -> str:
+    """12 hexadecimal digits that name the weights and the settings in a folder."""
+    return hashlib.sha256((folder / CONFIG).read_bytes() + (folder / WEIGHTS).read_bytes()).hexdigest()[:12]
 
 
 def find(folder: Path, kind: type[Configuration] | type[VocoderConfiguration]) -> list[Path]:
@@ -186,6 +198,14 @@ def _read_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
+def _read_vocoder(folder: Path) -> VocoderConfiguration:
+    settings = _read_settings(folder)
+    try:
+        return VocoderConfiguration(**settings)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"checkpoint {folder / CONFIG}: {error}") from error
+
+
 def _read_weights(folder: Path, network: nn.Module) -> str:
     """Fill the network with the weights of a folder, and return the folder's digest."""
     try:
@@ -204,7 +224,7 @@ def _read_weights(folder: Path, network: nn.Module) -> str:
     if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
         raise CheckpointError(f"checkpoint {folder / WEIGHTS}: holds values that are not finite")
     network.load_state_dict(weights)
-    return hashlib.sha256((folder / CONFIG).read_bytes() + (folder / WEIGHTS).read_bytes()).hexdigest()[:12]
+    return digest_of(folder)
 
 
 def _check_name(field_name: str, value: dict[str, Any], catalogue: dict[str, Any]) -> None:

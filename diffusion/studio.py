@@ -509,13 +509,13 @@ class Studio:
 
 
 def _decoders(mel: MelParameters, device: torch.device, dtype: torch.dtype) -> dict[str, Decoder]:
-    """What can turn features into sound, the best first: vocoders in CHECKPOINTS that fit them, and Griffin-Lim."""
+    """What can turn features into sound, the best first: the vocoder in CHECKPOINTS that fits them, and Griffin-Lim."""
     decoders: dict[str, Decoder] = {}
-    for folder in checkpoint.find(CHECKPOINTS, checkpoint.VocoderConfiguration):
+    folder = checkpoint.find_vocoder(CHECKPOINTS, mel)
+    if folder is not None:
         vocoder = checkpoint.load_vocoder(folder, device)
-        if vocoder.mel == mel:
-            vocoder.precision = dtype
-            decoders["vocoder"] = vocoder
+        vocoder.precision = dtype
+        decoders["vocoder"] = vocoder
     return {**decoders, "griffin-lim": GriffinLim(mel=mel)}
 
 

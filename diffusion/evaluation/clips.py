@@ -20,7 +20,7 @@ from diffusion import checkpoint as checkpoints
 from diffusion.audio.codec import LogMelCodec
 from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.mel import MelParameters
-from diffusion.checkpoint import Checkpoint, VocoderConfiguration
+from diffusion.checkpoint import Checkpoint
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
 from diffusion.denoisers import Clipped, Guided
@@ -147,14 +147,6 @@ class Playback:
             return clips.cpu(), self.codec.encode(clips).clamp(*self.codec.bounds).cpu(), gain.float()
 
 
-def find_vocoder(folder: Path, mel: MelParameters) -> Path | None:
-    """The first vocoder in `folder` that decodes such features, if there is one."""
-    for each in checkpoints.find(folder, VocoderConfiguration):
-        if checkpoints.load_vocoder(each).mel == mel:
-            return each
-    return None
-
-
 def load_playback(mel: MelParameters, vocoder: Path | None, device: torch.device | None = None) -> Playback:
     """With the vocoder in a folder, as fast as the device allows, or with Griffin-Lim where it is None."""
     device = device or torch.device("cpu")
@@ -164,9 +156,8 @@ def load_playback(mel: MelParameters, vocoder: Path | None, device: torch.device
     if network.mel != mel:
         raise ValueError(f"vocoder: {vocoder} decodes features of {network.mel}, need {mel}")
     network.precision = fast_dtype(device)
-    files = [(vocoder / name).read_bytes() for name in (checkpoints.CONFIG, checkpoints.WEIGHTS)]
-    weights = hashlib.sha256(b"".join(files)).hexdigest()[:12]
-    return Playback(LogMelCodec(mel, network).to(device), f"vocoder {vocoder.resolve().name} ({weights})")
+    name = f"vocoder {vocoder.resolve().name} ({checkpoints.digest_of(vocoder)})"
+    return Playback(LogMelCodec(mel, network).to(device), name)
 
 
 def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:

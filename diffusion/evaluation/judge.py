@@ -25,7 +25,6 @@ from diffusion.evaluation.clips import (
     Way,
     control,
     digest,
-    find_vocoder,
     gather,
     generated,
     load_playback,
@@ -74,7 +73,7 @@ def evaluate(
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     ear = load_ear(classifier)
     mel = ear.config.mel
-    folder = find_vocoder(CHECKPOINTS, mel) if vocoder is None else Path(vocoder)
+    folder = checkpoints.find_vocoder(CHECKPOINTS, mel) if vocoder is None else Path(vocoder)
     playback = load_playback(mel, None if vocoder == NO_VOCODER else folder, device)
     model = None
     if checkpoint is not None:

@@ -24,7 +24,7 @@ from diffusion.checkpoint import Configuration, load, save
 from diffusion.data.dataset import Features
 from diffusion.denoisers import LEARNED_VARIANCES
 from diffusion.networks.precision import fast_dtype
-from diffusion.objectives import CleanError, ErrorAndSpread, low_discrepancy
+from diffusion.objectives import CleanError, ErrorAndSpread, Objective, low_discrepancy
 
 from .config import TrainingConfig
 from .optimizer import build_optimizers
@@ -72,19 +72,12 @@ def train(
     optimizers = build_optimizers(network, config)
     forward = torch.compile(network, dynamic=False) if compile_network else network
     denoiser = configuration.denoiser(forward)
-    error = CleanError(cap=config.weight_cap)
-    objective = ErrorAndSpread(error, config.spread_weight) if config.prediction == "moments-spread" else error
+    objective = objective_of(config)
     codec = configuration.codec
     frames_per_hour = 3600 * codec["sample_rate_hz"] / codec["hop_size"]
 
-    step, seconds = 0, 0.0
     folder = RunFolder(out, config, report)
-    if (state := folder.resume(device)) is not None:
-        step, seconds = state["step"], state["seconds"]
-        accelerator.unwrap_model(network).load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+    step, seconds = folder.resume(device, accelerator.unwrap_model(network), average, optimizers)
 
     def log(record: dict[str, Any]) -> None:
         if main:
@@ -93,15 +86,7 @@ def train(
     def checkpoint() -> None:
         if not main:
             return
-        folder.save(
-            {
-                "step": step,
-                "seconds": seconds,
-                "network": accelerator.unwrap_model(network).state_dict(),
-                "average": average.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            }
-        )
+        folder.save(step, seconds, accelerator.unwrap_model(network), average, optimizers)
         save(out, configuration, average.module.state_dict(), torch.bfloat16)
         on_save()
         write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
@@ -163,6 +148,12 @@ def train(
             save_s = saved - now
     if step > first_step:
         checkpoint()
+
+
+def objective_of(config: TrainingConfig) -> Objective:
+    """What a run minimises; a prediction that has a spread learns that as well."""
+    error = CleanError(cap=config.weight_cap)
+    return ErrorAndSpread(error, config.spread_weight) if config.prediction == "moments-spread" else error
 
 
 def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:
@@ -229,7 +220,7 @@ def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Ba
     if config.gain_db:
         mel = MelParameters(**features.settings["codec"])
         gain_db = torch.from_numpy(rng.uniform(-config.gain_db, config.gain_db, (batch, 1, 1, 1))).float()
-        x0 = (x0 + gain_db * (math.log(10) / 20 / mel.scale)).clamp(*mel.bounds)
+        x0 = (x0 + gain_db / mel.unit_db).clamp(*mel.bounds)
     generator = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
     t = low_discrepancy(batch, generator)
     eps = torch.randn(x0.shape, generator=generator)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
 
 STATE, LOG = "state.pt", "log.jsonl"
 Record = dict[str, Any]
@@ -81,22 +83,41 @@ class RunFolder:
     config: RunConfig
     report: Callable[[Record], None] = lambda record: None
 
-    def resume(self, device: torch.device) -> Record | None:
-        """The state that `save` wrote, or None; ValueError if it is that of a run with other settings."""
+    def resume(
+        self, device: torch.device, network: nn.Module, average: nn.Module, optimizers: Sequence[Optimizer]
+    ) -> tuple[int, float]:
+        """Bring all of them to the state that `save` wrote, if it did: the steps and the seconds that are over.
+
+        ValueError if it is the state of a run with other settings.
+        """
         if not (self.path / STATE).exists():
-            return None
+            return 0, 0.0
         state: Record = torch.load(self.path / STATE, map_location=device, weights_only=True)
         saved, mine = state["config"], self.config.identity
         differing = [f"{k}: saved {saved.get(k)!r}, now {v!r}" for k, v in mine.items() if saved.get(k) != v]
         if differing:
             raise ValueError(f"{self.path / STATE} belongs to another configuration: {', '.join(differing)}")
-        return state
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        for optimizer, saved_state in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved_state)
+        return state["step"], state["seconds"]
 
-    def save(self, state: Record) -> None:
+    def save(
+        self, step: int, seconds: float, network: nn.Module, average: nn.Module, optimizers: Sequence[Optimizer]
+    ) -> None:
         """Written whole or not at all."""
+        state = {
+            "config": self.config.identity,
+            "step": step,
+            "seconds": seconds,
+            "network": network.state_dict(),
+            "average": average.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        }
         self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / f".{STATE}"
-        torch.save({"config": self.config.identity, **state}, partial)
+        torch.save(state, partial)
         partial.replace(self.path / STATE)
 
     def log(self, record: Record) -> None:

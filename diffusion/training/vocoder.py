@@ -106,25 +106,11 @@ def train_vocoder(
         test = AudioFolder(held_out, mel.sample_rate_hz).openings(
             HELD_OUT_FRAMES * mel.hop_size, 1.0, mel.sample_rate_hz
         )
-    step, seconds = 0, 0.0
     folder = RunFolder(out, config, report)
-    if (state := folder.resume(device)) is not None:
-        step, seconds = state["step"], state["seconds"]
-        vocoder.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        for optimizer, saved_state in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved_state)
+    step, seconds = folder.resume(device, vocoder, average, optimizers)
 
     def checkpoint() -> None:
-        folder.save(
-            {
-                "step": step,
-                "seconds": seconds,
-                "network": vocoder.state_dict(),
-                "average": average.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in optimizers],
-            }
-        )
+        folder.save(step, seconds, vocoder, average, optimizers)
         save(out, description, average.state_dict(), torch.bfloat16)
         if test is not None:
             folder.log({"step": step, "seconds": round(seconds, 1), **compare(average, codec, test.to(device))})

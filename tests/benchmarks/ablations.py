@@ -20,9 +20,8 @@ import torch
 
 from diffusion.data.dataset import Features
 from diffusion.networks.precision import fast_dtype
-from diffusion.objectives import CleanError, ErrorAndSpread
 from diffusion.training.config import TrainingConfig
-from diffusion.training.loop import describe, draw
+from diffusion.training.loop import describe, draw, objective_of
 from diffusion.training.optimizer import build_optimizers
 
 COMMON: dict[str, object] = {"warmup_steps": 50, "save_minutes": 1e6, "log_steps": 20, "lr": 1.5e-3}
@@ -68,11 +67,9 @@ def seconds_a_step(data: Path, rounds: int = 5) -> dict[str, float]:
             start = time.perf_counter()
             for step in (0, 1, 2, 3):  # both lengths of clips
                 x0, t, eps, cond = draw(features, config, step, 0)
-                error = CleanError(cap=config.weight_cap)
-                objective = ErrorAndSpread(error) if config.prediction == "moments-spread" else error
                 labels = {label: value.to(device) for label, value in cond.items()}
                 with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                    loss = objective(denoiser, x0.to(device), t.to(device), eps.to(device), labels).mean()
+                    loss = objective_of(config)(denoiser, x0.to(device), t.to(device), eps.to(device), labels).mean()
                 loss.backward()
                 for optimizer in optimizers:
                     optimizer.step()

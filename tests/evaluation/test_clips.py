@@ -15,7 +15,6 @@ from diffusion.evaluation.clips import (
     Recipe,
     Way,
     control,
-    find_vocoder,
     gather,
     generated,
     load_playback,
@@ -202,7 +201,7 @@ def test_controls_are_made_label_by_label(invented_data):
 
 def test_a_vocoder_is_found_named_by_its_weights_and_must_fit(tmp_path):
     mel = MelParameters()
-    assert find_vocoder(tmp_path, mel) is None
+    assert checkpoint.find_vocoder(tmp_path, mel) is None
     assert load_playback(mel, None).decoder == "Griffin-Lim"
     size = {"width": 8, "depth": 1, "hidden": 8}
     for number, codec in enumerate(({"floor": 1e-4}, {}, {})):
@@ -212,7 +211,7 @@ def test_a_vocoder_is_found_named_by_its_weights_and_must_fit(tmp_path):
         checkpoint.save(folder, configuration, configuration.build().state_dict(), torch.float32)
     with pytest.raises(ValueError, match=r"vocoder: .*0 decodes features"):
         load_playback(mel, tmp_path / "0")
-    assert find_vocoder(tmp_path, mel) == tmp_path / "1"
+    assert checkpoint.find_vocoder(tmp_path, mel) == tmp_path / "1"
     names = [load_playback(mel, tmp_path / each).decoder for each in "12"]
     assert len(set(names)) == 2
     shutil.copytree(tmp_path / "1", tmp_path / "again")
