@@ -35,17 +35,23 @@ Measure = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Way:
-    """How clips are generated; by default as for a visitor who changes nothing."""
+    """How clips are generated; by default as for a visitor who changes nothing.
+
+    `length` is in clips of the length that the checkpoint was trained on.
+    """
 
     sampler: str = "unipc"
     evaluations: int = 20
     guidance_scale: float = 4.0
+    length: float = 1.0
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
             raise ValueError(f"sampler: got {self.sampler!r}, allowed {', '.join(SAMPLERS)}")
         if not 1 <= self.guidance_scale < float("inf"):
             raise ValueError(f"guidance_scale: got {self.guidance_scale}, need a number from 1 (off)")
+        if not 0 < self.length < float("inf"):
+            raise ValueError(f"length: got {self.length}, need a positive number")
         _ = self.steps
 
     @property
@@ -66,7 +72,8 @@ class Way:
         return [step.evaluations for step in run][-1]
 
     def __str__(self) -> str:
-        return f"{self.sampler}, {self.evaluations} evaluations, guidance {self.guidance_scale:g}"
+        length = "" if self.length == 1 else f", {self.length:g} times as long"
+        return f"{self.sampler}, {self.evaluations} evaluations, guidance {self.guidance_scale:g}{length}"
 
 
 @dataclass(frozen=True)
@@ -171,10 +178,14 @@ def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:
 def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = None) -> Recipe:
     """`clips` clips for each pair of style and ensemble, every other label left open, on the uniform grid.
 
-    Clip i has its own noise, seeded by (seed, i).
+    Clip i has its own noise, seeded by (seed, i). Of clips longer than those that the checkpoint was trained on, it is
+    the last stretch of that length: what a beginning may lead to. ValueError for a length of no whole patches.
     """
     way = way or Way()
     configuration = checkpoint.configuration
+    frames, patch = configuration.frames * way.length, getattr(checkpoint.network, "patch_frames", 1)
+    if frames % patch:
+        raise ValueError(f"length: {way.length:g} times {configuration.frames} frames, need a multiple of {patch}")
     style, ensemble = pairs(len(configuration.labels["style"]), len(configuration.labels["ensemble"]), clips)
     mel = MelParameters(**configuration.codec)
     device = next(checkpoint.network.parameters()).device
@@ -182,7 +193,7 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
 
     def make(rows: range) -> Tensor:
         noise = SeededNoise([seed * 1_000_000 + i for i in rows])
-        x = noise(0, torch.empty(len(rows), 1, mel.bands, configuration.frames, device=device))
+        x = noise(0, torch.empty(len(rows), 1, mel.bands, int(frames), device=device))
         scale = torch.full((len(rows),), way.guidance_scale, device=device)
         denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}), mel.bounds)
         chosen = {"style": style[rows] + 1, "ensemble": ensemble[rows] + 1}
@@ -192,7 +203,7 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):
                 x = step.x
-        return x.float().cpu()
+        return x[..., -configuration.frames :].float().cpu()
 
     settings = {
         "checkpoint": checkpoint.digest,
@@ -200,6 +211,7 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         "steps": way.steps,
         "guidance_scale": way.guidance_scale,
         "guided": GUIDED[0],
+        "length": way.length,
         "seed": seed,
     }
     return Recipe(f"generated, {way}", style, ensemble, settings, make)

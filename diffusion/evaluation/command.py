@@ -51,6 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=several(Plan.guidance_scales),
     )
     parser.add_argument("--samplers", nargs="+", default=Plan.samplers, metavar="NAME", help=several(Plan.samplers))
+    parser.add_argument(
+        "--lengths",
+        type=float,
+        nargs="+",
+        default=Plan.lengths,
+        metavar="L",
+        help=f"of clips, in lengths of those that the checkpoint was trained on, {several(Plan.lengths)}",
+    )
     parser.add_argument("--batch", type=int, default=Plan.batch, help="clips generated together (default: 8)")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="seed of everything drawn (default: 0)")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU where there is a GPU")
@@ -66,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
         tuple(sorted(set(args.evaluations))),
         tuple(sorted(set(args.guidance_scale))),
         tuple(dict.fromkeys(args.samplers)),
+        tuple(sorted(set(args.lengths))),
         args.batch,
         args.seed,
     )

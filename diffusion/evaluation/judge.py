@@ -81,6 +81,8 @@ def evaluate(
         _check_labels(f"checkpoint: {checkpoint}", model.configuration.labels, ear)
         if MelParameters(**model.configuration.codec) != mel:
             raise ValueError(f"checkpoint: {checkpoint} makes other features than the classifier hears")
+        for length in (plan or Plan()).lengths:
+            generated(model, 1, 0, Way(length=length))  # an error now, not in an hour
     evaluation = Evaluation(data, ear, model, playback, out / "clips", plan or Plan())
     return report.write(
         out,
@@ -196,13 +198,24 @@ class Evaluation:
             "evaluations": [Way(evaluations=evaluations) for evaluations in plan.evaluations],
             "guidance": [Way(guidance_scale=scale) for scale in plan.guidance_scales],
             "samplers": [Way(sampler, each) for sampler in plan.samplers for each in SAMPLER_EVALUATIONS],
+            "lengths": [Way(length=length) for length in plan.lengths],
         }
         chosen = {section: ways[section] for section in ways if section in plan.sections}
         return {section: [self._point(way) for way in each] for section, each in chosen.items()}
 
     def _point(self, way: Way) -> Point:
-        converged = Way(evaluations=max(self.plan.evaluations))
-        return point(way, self.generated(way), self.generated(converged), self.real)
+        """Short clips are compared with as short ones."""
+        reference = Way(evaluations=max(self.plan.evaluations)) if way.length == 1 else Way()
+        made, other, real = self.generated(way), self.generated(reference), self.real
+        frames = made.clips.heard.shape[-1]
+        if frames < self.frames:
+            other, test, others = (self._cut(each, frames) for each in (other, real.test, real.others))
+            real = replace(real, test=test, others=others)
+        return point(way, made, other, real)
+
+    def _cut(self, heard: Heard, frames: int) -> Heard:
+        clips = heard.clips
+        return self._hear(replace(clips, features=clips.features[..., :frames], heard=clips.heard[..., :frames]))
 
     def marks(self) -> list[Mark]:
         """Everything that is asked and was measured."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SECTIONS = ("marks", "evaluations", "guidance", "samplers")
+SECTIONS = ("marks", "evaluations", "guidance", "samplers", "lengths")
 NO_VOCODER = "none"
 SAMPLER_EVALUATIONS = (5, 10, 20, 50)
 
@@ -26,6 +26,7 @@ class Plan:
     evaluations: tuple[int, ...] = (5, 10, 16, 20, 50, 250)
     guidance_scales: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
     samplers: tuple[str, ...] = ("unipc", "dpmpp-2m", "ddim", "ddpm")
+    lengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     batch: int = 8
     seed: int = 0
     resamples: int = 200
@@ -41,7 +42,7 @@ class Plan:
                 raise ValueError(f"{name}: got {getattr(self, name)}, need at least {least}")
         if self.control_clips > self.clips:
             raise ValueError(f"control_clips: got {self.control_clips}, need at most {self.clips}, as many as clips")
-        for name in ("evaluations", "guidance_scales", "samplers"):
+        for name in ("evaluations", "guidance_scales", "samplers", "lengths"):
             if not getattr(self, name):
                 raise ValueError(f"{name}: got none, need at least one")
         for evaluations in self.evaluations:
@@ -50,3 +51,5 @@ class Plan:
             Way(guidance_scale=scale)
         for sampler in self.samplers:
             Way(sampler, min(SAMPLER_EVALUATIONS))
+        for length in self.lengths:
+            Way(length=length)

@@ -54,6 +54,7 @@ def write(
         ("evaluations", "evaluations"),
         ("guidance", "guidance_scale"),
         ("samplers", "evaluations"),
+        ("lengths", "length"),
     ):
         if section in curves:
             add(f"{section}.png", f"Quality against {section}", _curves, curves[section], across)

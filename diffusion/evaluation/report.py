@@ -99,6 +99,12 @@ def numbers(results: Results) -> dict[str, Any]:
     return _json(found)  # type: ignore[no-any-return]
 
 
+_CURVES = (
+    ("evaluations", "Evaluations"),
+    ("guidance", "Guidance"),
+    ("samplers", "Samplers"),
+    ("lengths", "Lengths"),
+)
 _OF_EARS = ("frechet", "against", "precision", "recall")
 
 
@@ -185,7 +191,7 @@ def _markdown(results: Results) -> str:
     if results.verdicts:
         sections += [*_accuracy(results), *_distances(results), *_music(results), *_nearest(results)]
         sections += [*_controls(results)]
-    for section, title in (("evaluations", "Evaluations"), ("guidance", "Guidance"), ("samplers", "Samplers")):
+    for section, title in _CURVES:
         if section in results.curves:
             sections += [f"## {title}\n", _curve(results, section)]
     return "\n".join(sections)
@@ -365,7 +371,13 @@ def _curve(results: Results, section: str) -> str:
     ]
     head = ["clips", "ensemble", "style", *(f"Fréchet, {ear}" for ear in ears)]
     head += [*(f"over converged, {ear}" for ear in ears), *(f"precision, recall, {ear}" for ear in ears)]
-    text = f"{points[0].count} clips each. *Converged* are {converged}.\n\n" + _table(head, rows)
+    text = f"{points[0].count} clips each. *Converged* are {converged}"
+    if section == "lengths":
+        text += (
+            ";\nfor clips of other lengths, those of the usual length at the default settings. Of longer clips the\n"
+            "last stretch of the usual length is judged; shorter ones are compared with real ones cut as short"
+        )
+    text += ".\n\n" + _table(head, rows)
     if section == "samplers":
         most = max(point.way.evaluations for point in points)
         breaks = [

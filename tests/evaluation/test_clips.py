@@ -158,6 +158,17 @@ def test_clips_belong_to_their_seed_not_to_their_batch(invented_checkpoint):
     assert together.max() <= high
 
 
+@pytest.mark.parametrize(("length", "kept"), [(0.5, 32), (1.0, 64), (3.0, 64)])
+def test_of_long_clips_the_end_is_judged(invented_checkpoint, length, kept):
+    model = checkpoint.load(invented_checkpoint)
+    shapes = []
+    forward = model.network.forward
+    model.network.forward = lambda x, *rest, **named: shapes.append(x.shape) or forward(x, *rest, **named)
+    made = generated(model, 1, 0, Way("unipc", 1, 1.0, length)).make(range(2))
+    assert made.shape == (2, 1, 128, kept)
+    assert {shape[-1] for shape in shapes} == {64 * length}
+
+
 def test_labels_other_than_style_and_ensemble_are_left_open(invented_checkpoint, tmp_path):
     model = checkpoint.load(invented_checkpoint)
     seen = []

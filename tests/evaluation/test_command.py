@@ -17,6 +17,7 @@ SMALL = Plan(
     evaluations=(2, FEW, MANY),
     guidance_scales=(1.0, 4.0),
     samplers=("unipc", "heun"),
+    lengths=(0.5, 1.0, 2.0),
     batch=5,
     resamples=20,
 )
@@ -77,13 +78,13 @@ def test_every_number_is_in_the_table(report):
         row = by_place["sets", name, "ears / trained / frechet_ratio"]
         assert [float(row[end]) for end in ("value", "low", "high")] == [ratio[end] for end in ("value", "low", "high")]
     assert set(found["breaks"]) == set(SMALL.samplers)
-    assert len(found["curves"]) == 3 + 2 + 2 * 4
+    assert len(found["curves"]) == 3 + 2 + 2 * 4 + 3
 
 
 def test_pictures_are_drawn(report):
     out, text = report
     links = re.findall(r"^- \[.*\]\((.*)\)$", text, re.M)
-    assert {"sheet.png", "samplers.png", "evaluations.png", "guidance.png", "music.png", "memory.png"} <= set(links)
+    assert {"sheet.png", "music.png", "memory.png", *(f"{name}.png" for name in SECTIONS[1:])} <= set(links)
     for name in links:
         assert (out / name).stat().st_size > 1000
 
@@ -155,6 +156,7 @@ def test_the_command_trains_and_evaluates(invented_data, tmp_path, capsys):
         (["--control-clips", "9"], "control_clips: got 9, need at most 4"),
         (["--guidance-scale", "0.5"], "guidance_scale: got 0.5"),
         (["--evaluations", "0"], "evaluations: got 0"),
+        (["--lengths", "0"], "length: got 0.0, need a positive number"),
         (["--samplers", "magic"], "sampler: got 'magic', allowed unipc"),
         (["--sections", "all"], f"sections: got 'all', allowed {', '.join(SECTIONS)}"),
         (["--seed", "-1"], "seed: got -1"),
@@ -174,3 +176,9 @@ def test_what_is_missing_is_one_line(arguments, message, ear_folder, tmp_path, m
 def test_a_checkpoint_with_other_labels_is_refused(invented_data, ear_folder, small_checkpoint, tmp_path):
     with pytest.raises(ValueError, match="has the labels style"):
         evaluate(invented_data, ear_folder, small_checkpoint, tmp_path)
+
+
+def test_a_length_of_half_a_patch_is_refused_at_once(invented_data, ear_folder, invented_checkpoint, tmp_path):
+    with pytest.raises(ValueError, match=r"length: 0\.1 times 64 frames, need a multiple of 4"):
+        evaluate(invented_data, ear_folder, invented_checkpoint, tmp_path, Plan(lengths=(0.1,)))
+    assert not any(tmp_path.iterdir())
