@@ -8,6 +8,7 @@ import torch
 
 from diffusion.audio.codec import LogMelCodec
 from diffusion.audio.mel import MelParameters
+from diffusion.checkpoint import Configuration, find
 from diffusion.data.dataset import Features
 from diffusion.evaluation.augmentation import augment
 from diffusion.evaluation.classifier import (
@@ -25,6 +26,9 @@ from diffusion.evaluation.classifier import (
 from diffusion.evaluation.clips import control, real
 from diffusion.evaluation.controls import CONTROLS
 from diffusion.evaluation.measures import score
+
+STORED = sorted(path.parent for path in Path(__file__).parent.glob(f"*/{CONFIG}"))
+CHECKPOINTS = Path(__file__).parents[2] / "checkpoints"
 
 
 def test_an_ear_learns_styles_and_ensembles_and_refuses_controls(small_ear, invented_data):
@@ -123,16 +127,20 @@ def test_what_one_hears_is_close_to_what_was_made(invented_data):
     assert (heard - clip - offset)[loud].abs().median() < 0.15
 
 
-def test_the_stored_ear_hears_what_the_first_model_was_told():
-    ear = load_ear(Path(__file__).parent / "ear")
-    checkpoint = Path(__file__).parents[2] / "checkpoints" / "first-light"
-    labels = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["labels"]
-    assert list(ear.config.styles) == labels["style"]
-    assert list(ear.config.ensembles) == labels["ensemble"]
+@pytest.mark.parametrize("folder", STORED, ids=lambda path: path.name)
+def test_a_stored_ear_is_small_and_takes_silence_for_no_music(folder: Path) -> None:
+    ear = load_ear(folder)
     assert ear.config.mel == MelParameters()
-    assert sum(path.stat().st_size for path in (Path(__file__).parent / "ear").iterdir()) < 2 * 2**20
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2 * 2**20
     silence = ear.judge(torch.full((1, 1, 128, ear.config.frames), MelParameters().bounds[0]))
     assert ear.config.answers[int(silence.style.argmax())] == NONE
+
+
+@pytest.mark.parametrize("model", find(CHECKPOINTS, Configuration), ids=lambda path: path.name)
+def test_every_shipped_model_has_an_ear_that_knows_its_labels(model: Path) -> None:
+    labels = json.loads((model / "config.json").read_text(encoding="utf-8"))["labels"]
+    known = [load_ear(folder).config for folder in STORED]
+    assert (labels["style"], labels["ensemble"]) in [(list(each.styles), list(each.ensembles)) for each in known]
 
 
 def clicks(period: int, strong: int) -> torch.Tensor:
