@@ -2,7 +2,7 @@
 
 Every variant differs from the first in one thing. Their steps are timed in turns, in one process, so that a noisy
 machine is as noisy for all, and each gets the number of steps that fits the same minutes. What counts is the error of
-the belief on held-out clips. Run again, it goes on where it stopped.
+the belief on held-out clips. Run again, it goes on where it stopped. The shipped model's card has the table.
 """
 
 from __future__ import annotations
@@ -116,13 +116,15 @@ def main() -> None:
                 str(steps),
                 *(f"{each:.4f}" for each in errors.values()),
                 f"{change:+.1%}",
-                f"`{' '.join(settings)}`",
+                f"`{' '.join(flags(changes))}`" if changes else "",
             ]
         )
         print("  ".join(rows[-1]), flush=True)
-        head = ["variant", "steps", *(f"σ {level}" for level in errors), "mean", "python -m diffusion train …"]
+        head = ["variant", "steps", *(f"σ {level}" for level in errors), "mean", "flags"]
         lines = [head, ["---"] * len(head), *rows]
-        (args.out / "ablations.md").write_text("\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
+        common = " ".join(["python -m diffusion train --no-compile", *flags(COMMON), "--steps=…"])
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        (args.out / "ablations.md").write_text(f"Every run: `{common}` and its own flags.\n\n{table}\n")
 
 
 if __name__ == "__main__":
