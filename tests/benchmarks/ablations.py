@@ -1,4 +1,4 @@
-"""Which design of the denoiser learns most in the same time: python tests/benchmarks/ablations.py --data DIR --out DIR.
+"""Which design of the denoiser learns most in the same time: `PYTHONPATH=. python tests/benchmarks/ablations.py --help`.
 
 Every variant differs from the first in one thing. Their steps are timed in turns, in one process, so that a noisy
 machine is as noisy for all, and each gets the number of steps that fits the same minutes. What counts is the error of
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import statistics
 import subprocess
 import sys
@@ -100,8 +101,8 @@ def main() -> None:
     rows: list[list[str]] = []
     first: dict[str, float] = {}
     for name, changes in VARIANTS.items():
-        run = args.out / name.replace(" ", "-").replace(",", "").replace("(", "").replace(")", "")
         steps = round(60 * args.minutes / seconds[name])
+        run = args.out / f"{re.sub(r'[^a-zA-Z0-9-]+', '-', name).strip('-')}-{steps}"
         settings = flags({"steps": steps, **COMMON, **changes})
         if not (run / DONE).exists():
             command = [sys.executable, "-m", "diffusion", "train", f"--data={args.data}", f"--out={run}"]
