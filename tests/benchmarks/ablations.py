@@ -1,4 +1,4 @@
-"""Which design of the denoiser learns most in the same time: `PYTHONPATH=. python tests/benchmarks/ablations.py --help`.
+"""Which denoiser learns most in the same time: `PYTHONPATH=. python tests/benchmarks/ablations.py --help`.
 
 Every variant differs from the first in one thing. Their steps are timed in turns, in one process, so that a noisy
 machine is as noisy for all, and each gets the number of steps that fits the same minutes. What counts is the error of
