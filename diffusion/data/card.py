@@ -59,8 +59,9 @@ def text(splits: Sequence[Features], pieces: dict[str, dict[str, Any]]) -> str:
         ),
         "## Labels",
         "Style: of the score (tunes by their meter and purpose). Ensemble: who plays; its voices share the parts by "
-        "height. Mode: of the excerpt, by Krumhansl's key profiles and the key signature; modal music counts as the "
-        f"nearer of the two. Tempo: slow below {low} attacks a second over all parts, fast from {high}.",
+        "height. Key and mode: of the excerpt, by Krumhansl's key profiles and the key signature; modal music counts "
+        f"as the nearer of the two modes. Tempo: slow below {low} attacks a second over all parts, fast from {high}. "
+        "Beat: beats a minute as the style counts them, in halves or doubles until they lie between 60 and 120.",
         f"Performances are transposed by {lowest} to +{highest} semitones and played at {slowest} to {fastest} times "
         "the usual tempo of the piece, with small deviations of timing, dynamics and articulation, in small rooms of "
         f"different sizes, mono, at {settings['loudness_db']} dB gated loudness.",
@@ -96,7 +97,7 @@ def _hours_by_label(split: Features) -> list[str]:
 
     first, *others = LABELS
     tables = []
-    for columns in ([others[0]], others[1:]):
+    for columns in (others[:1], others[1:3], others[3:4], others[4:]):
         names = [(name, i, value) for name in columns for i, value in enumerate(labels[name])]
         body = [
             [style, *(hours(**{first: s, name: i}) for name, i, _ in names), hours(**{first: s})]

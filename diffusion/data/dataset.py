@@ -16,9 +16,9 @@ from torch import Tensor
 
 from diffusion.audio.mel import MelParameters
 
-VERSION = 3
+VERSION = 4
 BANDS = MelParameters.bands
-LABELS = ("style", "ensemble", "mode", "tempo")
+LABELS = ("style", "ensemble", "mode", "tempo", "key", "beat")
 _COLUMNS = ("start", "frames", *LABELS, "piece", "family", "transpose")
 
 
@@ -47,8 +47,8 @@ class _Cell:
 class Features:
     """The performances of one split in `folder`/`split`/*.safetensors, their features mapped from disk.
 
-    `columns` holds (n,) int64 arrays over all performances: shard, start, frames, style, ensemble, mode, tempo, piece,
-    family, transpose (labels count from 1, 0 is "any"). `settings` is what made the data: "labels" (name: values),
+    `columns` holds (n,) int64 arrays over all performances: shard, start, frames, the LABELS, piece, family,
+    transpose (labels count from 1, 0 is "any"). `settings` is what made the data: "labels" (name: values),
     codec, font, sources. `longest_frames` is the length of the longest performance, and so of the longest crop.
     """
 

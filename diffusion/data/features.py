@@ -22,8 +22,8 @@ from diffusion.audio.codec import LogMelCodec
 from diffusion.data.dataset import VERSION, save_shard
 from diffusion.data.families import SPLITS
 from diffusion.data.fonts import check_font, playing
+from diffusion.data.key import key
 from diffusion.data.labels import ENSEMBLES, LABELS, STYLES
-from diffusion.data.mode import mode
 from diffusion.data.performance import (
     HOP,
     MAX_S,
@@ -34,6 +34,7 @@ from diffusion.data.performance import (
     TEMPO_FACTOR,
     TRANSPOSE,
     Performance,
+    beat,
     plan_performance,
     tempo,
 )
@@ -185,11 +186,14 @@ def write_shard(
             wave = render_performance(pieces[performance.piece], performance, synthesiser)
             mels.append(codec.encode(torch.from_numpy(wave)[None])[0, 0].T.to(torch.float16))
     frames = torch.tensor([len(mel) for mel in mels])
+    keys = [key(pieces[p.piece], p) for p in performances]
     labels = {
         "style": [pieces[p.piece].style for p in performances],
         "ensemble": [p.ensemble for p in performances],
-        "mode": [mode(pieces[p.piece], p) for p in performances],
+        "mode": [mode for _, mode in keys],
         "tempo": [tempo(pieces[p.piece], p) for p in performances],
+        "key": [tonic for tonic, _ in keys],
+        "beat": [beat(pieces[p.piece], p) for p in performances],
     }
     columns = {name: [1 + LABELS[name].index(value) for value in values] for name, values in labels.items()}
     columns |= {

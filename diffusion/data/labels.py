@@ -17,8 +17,18 @@ ENSEMBLES: tuple[str, ...] = (
 )
 MODES: tuple[str, ...] = ("major", "minor")
 TEMPI: tuple[str, ...] = ("slow", "medium", "fast")
+KEYS: tuple[str, ...] = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+BEATS: tuple[str, ...] = tuple(str(round(60 * 2 ** ((i + 0.5) / 12))) for i in range(12))
+"""Beats a minute, counted in halves or doubles until they lie between 60 and 120."""
 
-LABELS: dict[str, tuple[str, ...]] = {"style": STYLES, "ensemble": ENSEMBLES, "mode": MODES, "tempo": TEMPI}
+LABELS: dict[str, tuple[str, ...]] = {
+    "style": STYLES,
+    "ensemble": ENSEMBLES,
+    "mode": MODES,
+    "tempo": TEMPI,
+    "key": KEYS,
+    "beat": BEATS,
+}
 
 GUIDED: tuple[str, ...] = ("style", "ensemble")
 """Guidance exaggerates the first of these labels that is chosen, given the others.

@@ -8,7 +8,7 @@ import numpy as np
 
 from diffusion.audio.mel import MelParameters
 from diffusion.data.ensembles import Voice, cast, fold
-from diffusion.data.labels import TEMPI
+from diffusion.data.labels import BEATS, TEMPI
 from diffusion.data.practice import PRACTICES
 from diffusion.data.scores import Piece
 
@@ -86,6 +86,12 @@ def tempo(piece: Piece, performance: Performance) -> str:
     attacks = len(np.unique(np.round(12 * excerpt(piece, performance)[:, 0])))
     rate = attacks / ((performance.stop - performance.start) * performance.quarter_s)
     return TEMPI[int(np.searchsorted(TEMPO_BOUNDS, rate, side="right"))]
+
+
+def beat(piece: Piece, performance: Performance) -> str:
+    """Which of BEATS it is played at; what counts as a beat is for its style to say."""
+    octaves = np.log2(1 / (PRACTICES[piece.style].beat_q * performance.quarter_s)) % 1  # above a beat a second
+    return BEATS[int(len(BEATS) * octaves) % len(BEATS)]
 
 
 def voices(piece: Piece, performance: Performance) -> dict[int, Voice]:

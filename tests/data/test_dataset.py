@@ -30,6 +30,8 @@ def write(
         "ensemble": torch.tensor([1, 1, 2, 2, 1, 1, 2, 2]),
         "mode": torch.tensor([1, 2, 1, 2, 1, 2, 1, 2]),
         "tempo": torch.tensor([1, 2, 3, 1, 2, 3, 1, 2]),
+        "key": torch.tensor([1, 2, 3, 4, 5, 6, 7, 8]),
+        "beat": torch.tensor([8, 7, 6, 5, 4, 3, 2, 1]),
         "frames": frames,
         "start": frames.cumsum(0) - frames,
     }
@@ -56,7 +58,7 @@ def test_crops_are_runs_of_one_performance_with_its_labels(features):
     crops, labels = features.crop(np.random.default_rng(0), 16, 200)
     assert crops.shape == (200, 1, 128, 16)
     assert crops.dtype == torch.float32
-    assert list(labels) == ["style", "ensemble", "mode", "tempo"]
+    assert list(labels) == ["style", "ensemble", "mode", "tempo", "key", "beat"]
     assert all((v.shape, v.dtype) == ((200,), torch.int64) for v in labels.values())
     frame, performance = crops[:, 0, 0], crops[:, 0, 1]
     torch.testing.assert_close(frame, frame[:, :1] + torch.arange(16.0))
@@ -66,6 +68,8 @@ def test_crops_are_runs_of_one_performance_with_its_labels(features):
     torch.testing.assert_close(labels["ensemble"], 1 + index // 2 % 2)
     torch.testing.assert_close(labels["mode"], 1 + index % 2)
     torch.testing.assert_close(labels["tempo"], 1 + index % 3)
+    torch.testing.assert_close(labels["key"], 1 + index)
+    torch.testing.assert_close(labels["beat"], 8 - index)
 
 
 def test_labels_are_drawn_uniformly_and_starts_over_all_that_fit(features):

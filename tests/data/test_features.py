@@ -15,9 +15,9 @@ from diffusion.data import command, features
 from diffusion.data.dataset import VERSION, Features
 from diffusion.data.families import SPLITS, find_families, split_families
 from diffusion.data.fonts import DEFAULT_EAR_FONTS, DEFAULT_FONT, playing
+from diffusion.data.key import key
 from diffusion.data.labels import ENSEMBLES, LABELS, STYLES
-from diffusion.data.mode import mode
-from diffusion.data.performance import HOP, MIN_S, SAMPLE_RATE_HZ, tempo
+from diffusion.data.performance import HOP, MIN_S, SAMPLE_RATE_HZ, beat, tempo
 from diffusion.data.render import render_performance
 from diffusion.data.scores import save_pieces
 from diffusion.data.synthesiser import Synthesiser
@@ -90,7 +90,9 @@ def test_a_shard_holds_what_its_labels_say(made, pieces, monkeypatch):
     p = plan[1][index]
     piece = pieces[p.piece]
     assert members.count(p.piece) == 1
-    wanted = {"style": piece.style, "ensemble": p.ensemble, "mode": mode(piece, p), "tempo": tempo(piece, p)}
+    tonic, mode = key(piece, p)
+    wanted = {"style": piece.style, "ensemble": p.ensemble, "mode": mode, "tempo": tempo(piece, p), "key": tonic}
+    wanted["beat"] = beat(piece, p)
     assert {name: LABELS[name][int(shard[name][index]) - 1] for name in LABELS} == wanted
     assert int(shard["transpose"][index]) == p.transpose
     assert int(shard["family"][index]) == families[p.piece]
@@ -164,7 +166,10 @@ def test_the_command_from_cached_scores_to_features(tmp_path: Path, pieces, caps
     reels = seconds[read.columns["style"] == 1 + STYLES.index("reel")].sum() / 3600
     hours_of_test = card.split("## Hours of test")[1].split("\n##")[0]
     assert [row for row in hours_of_test.splitlines() if row.startswith("| reel") and row.endswith(f"{reels:.2f} |")]
-    assert all(word in card for word in (*STYLES, *FEW, *LABELS["mode"], *LABELS["tempo"]))
+    assert all(
+        word in card
+        for word in (*STYLES, *FEW, *(each for name in ("mode", "tempo", "key", "beat") for each in LABELS[name]))
+    )
     assert all(entry["licence"] in card and entry["source"] in card for entry in table.values())
     assert "seed 0" in card
     assert "## Hours of train" not in card

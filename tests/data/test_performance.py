@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from diffusion.data.labels import ENSEMBLES, TEMPI
-from diffusion.data.mode import mode
+from diffusion.data.key import key
+from diffusion.data.labels import BEATS, ENSEMBLES, KEYS, TEMPI
 from diffusion.data.performance import (
     HOP,
     MIN_S,
@@ -12,12 +12,14 @@ from diffusion.data.performance import (
     TEMPO_BOUNDS,
     TEMPO_FACTOR,
     TRANSPOSE,
+    beat,
     excerpt,
     note_events,
     plan_performance,
     tempo,
     voices,
 )
+from diffusion.data.practice import PRACTICES
 
 
 @pytest.mark.parametrize(("bars", "longest_s"), [(2, 24), (8, 26), (200, 32)])
@@ -130,9 +132,9 @@ def test_a_jig_has_three_to_a_beat_and_a_reel_two(make_piece):
             )
             events = note_events(piece, p)
             at = onsets[: len(events)]
-            for beat, found in louder.items():
-                on = (at % beat < 1e-3) & (at % 3 > 1e-3)
-                found.append(events[on, 3].mean() - events[at % beat > 1e-3, 3].mean())
+            for step, found in louder.items():
+                on = (at % step < 1e-3) & (at % 3 > 1e-3)
+                found.append(events[on, 3].mean() - events[at % step > 1e-3, 3].mean())
             delay = events[:, 0] - 0.4 * at
             late.append(delay[at % beat_q > 1e-3].mean() - delay[at % beat_q < 1e-3].mean())
         assert np.mean(louder[beat_q]) > 6 > 3 + np.mean(louder[other_q])
@@ -153,18 +155,29 @@ def test_tempo_counts_attacks(make_piece, attacks_per_s, wanted):
     assert tempo(piece, p) == TEMPI[wanted]
 
 
+@pytest.mark.parametrize(("beats_a_minute", "wanted"), [(60.1, 0), (119.9, 11), (100, 8), (50, 8), (200, 8), (31, 0)])
+@pytest.mark.parametrize("style", PRACTICES)
+def test_beats_are_counted_between_60_and_120(make_piece, style, beats_a_minute, wanted):
+    piece = dataclasses.replace(make_piece(1), style=style)
+    quarter_s = 60 / beats_a_minute / PRACTICES[style].beat_q
+    p = dataclasses.replace(plan_performance([piece], 0, "organ", (0, 0)), quarter_s=quarter_s)
+    assert beat(piece, p) == BEATS[wanted]
+    octaves = np.log2(float(BEATS[wanted]) / beats_a_minute)
+    assert abs(octaves - round(octaves)) < 0.6 / 12  # half a step, and rounding
+
+
 MAJOR, MINOR = [0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 11]
 
 
 @pytest.mark.parametrize("tonic", range(0, 12, 3))
 @pytest.mark.parametrize(("scale", "third", "fifths", "wanted"), [(MAJOR, 4, 0, "major"), (MINOR, 3, -3, "minor")])
-def test_mode_by_scale_and_triad(make_piece, tonic, scale, third, fifths, wanted):
+def test_key_by_scale_and_triad(make_piece, tonic, scale, third, fifths, wanted):
     steps = [*scale, 0, third, 7, 12, 7, third, 0]
     rows = [(i, 1.0, 60 + tonic + step, 0) for i, step in enumerate(steps)]
     signature = (7 * tonic + fifths + 5) % 12 - 5  # seven semitones up, one sharp more
     piece = dataclasses.replace(make_piece(1), notes=np.array(rows, dtype=np.float32), fifths=signature)
     p = dataclasses.replace(plan_performance([piece], 0, "organ", (0, 0)), start=0.0, stop=float(len(steps)))
-    assert mode(piece, p) == wanted
+    assert key(piece, p) == (KEYS[(tonic + p.transpose) % 12], wanted)
 
 
 def test_the_signature_decides_between_relative_keys_where_the_notes_do_not(make_piece):
@@ -174,5 +187,5 @@ def test_the_signature_decides_between_relative_keys_where_the_notes_do_not(make
     for fifths in (0, 5):  # a signature of five sharps favours neither
         piece = dataclasses.replace(make_piece(1), notes=rows, fifths=fifths)
         p = dataclasses.replace(plan_performance([piece], 0, "organ", (0, 0)), start=0.0, stop=10.0)
-        heard.add(mode(piece, p))
+        heard.add(key(piece, p)[1])
     assert len(heard) == 1, "the two keys of a signature are favoured alike"

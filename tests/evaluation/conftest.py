@@ -47,7 +47,7 @@ def write_split(folder: Path, split: str, first_seed: int, families: int) -> Non
             for ensemble in range(2):
                 seed = first_seed + 1000 * style + 10 * family + ensemble
                 mels.append(invent(style, ensemble, seed).T.half())
-                for name, value in zip(LABELS, (style + 1, ensemble + 1, 1, style + 1), strict=True):
+                for name, value in zip(LABELS, (style + 1, ensemble + 1, 1, style + 1, 1, 1), strict=True):
                     columns[name].append(value)
                 columns["transpose"].append(0)
                 for name in ("piece", "family"):
@@ -55,7 +55,14 @@ def write_split(folder: Path, split: str, first_seed: int, families: int) -> Non
     frames = torch.tensor([len(mel) for mel in mels])
     tensors = {name: torch.tensor(values) for name, values in columns.items()}
     tensors |= {"mel": torch.cat(mels), "frames": frames, "start": frames.cumsum(0) - frames}
-    labels = {"style": STYLES, "ensemble": ENSEMBLES, "mode": ["major", "minor"], "tempo": ["slow", "fast"]}
+    labels = {
+        "style": STYLES,
+        "ensemble": ENSEMBLES,
+        "mode": ["major", "minor"],
+        "tempo": ["slow", "fast"],
+        "key": ["C"],
+        "beat": ["60"],
+    }
     settings = {"version": VERSION, "labels": labels, "codec": asdict(MelParameters()), "split": split}
     (folder / split).mkdir(parents=True)
     save_file(tensors, folder / split / "00000.safetensors", metadata={"settings": json.dumps(settings)})

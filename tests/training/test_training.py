@@ -46,6 +46,8 @@ def write_features(folder: Path, split: str) -> None:
         "ensemble": torch.tensor([r[1] for r in rows]),
         "mode": torch.arange(n) % 2 + 1,
         "tempo": torch.arange(n) % 3 + 1,
+        "key": torch.arange(n) % 2 + 1,
+        "beat": torch.arange(n) % 2 + 1,
         "piece": torch.arange(n),
         "family": torch.arange(n),
         "transpose": torch.zeros(n, dtype=torch.long),
@@ -56,6 +58,8 @@ def write_features(folder: Path, split: str) -> None:
         "ensemble": ["bare", "rich"],
         "mode": ["major", "minor"],
         "tempo": ["slow", "medium", "fast"],
+        "key": ["C", "D"],
+        "beat": ["60", "90"],
     }
     settings = {"version": VERSION, "codec": codec, "labels": labels}
     (folder / split).mkdir(parents=True)
@@ -180,14 +184,14 @@ def test_a_batch_depends_on_its_step_alone(data: Path) -> None:
 def test_labels_are_dropped_apart_and_together(data: Path) -> None:
     features, config = Features(data, "train"), TrainingConfig(steps=1, label_dropout=0.3, **{**TINY, "batch": 400})
     cond = draw(features, config, 0, 0)[3]
-    assert list(cond) == ["style", "ensemble", "mode", "tempo"]
+    assert list(cond) == ["style", "ensemble", "mode", "tempo", "key", "beat"]
     style, ensemble = cond["style"] == 0, cond["ensemble"] == 0
     # p = 0.3 together or 0.3 alone: either 0.51, both 0.3 + 0.7 * 0.09 = 0.363
     assert abs(style.float().mean() - 0.51) < 0.12
     assert abs((style & ensemble).float().mean() - 0.363) < 0.12
     assert (style ^ ensemble).any()
     dropped = torch.stack([label == 0 for label in cond.values()]).float().mean(1)
-    torch.testing.assert_close(dropped, torch.full((4,), 0.51), atol=0.12, rtol=0)
+    torch.testing.assert_close(dropped, torch.full((6,), 0.51), atol=0.12, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""Major or minor, by the pitches that are played and the key signature they are written under."""
+"""The key, by the pitches that are played and the key signature they are written under."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from diffusion.data.labels import MODES
+from diffusion.data.labels import KEYS, MODES
 from diffusion.data.performance import Performance, excerpt
 from diffusion.data.scores import Piece
 
@@ -28,6 +28,8 @@ def key_scores(notes: np.ndarray, fifths: int) -> np.ndarray:
     return scores
 
 
-def mode(piece: Piece, performance: Performance) -> str:
-    """Which of MODES the excerpt is in."""
-    return MODES[int(key_scores(excerpt(piece, performance), piece.fifths).max(axis=1).argmax())]
+def key(piece: Piece, performance: Performance) -> tuple[str, str]:
+    """Which of KEYS is the tonic of the excerpt, as it sounds, and which of MODES it is in."""
+    scores = key_scores(excerpt(piece, performance), piece.fifths)
+    mode, tonic = np.unravel_index(int(scores.argmax()), scores.shape)
+    return KEYS[(int(tonic) + performance.transpose) % 12], MODES[int(mode)]
