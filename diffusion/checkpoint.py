@@ -34,7 +34,8 @@ class Configuration:
     """What a network is, what its output means and what it was trained on.
 
     `network` and `schedule` hold the `name` in the catalogue and the arguments; `labels` the values of each label, in
-    the order of their indices from 1; `frames` the length of a clip; `codec` the settings of the features.
+    the order of their indices from 1; `frames` the length of a clip; `codec` the settings of the features; `prior` how
+    often values go together, for labels that are left open (`diffusion.data.prior`).
     """
 
     network: dict[str, Any]
@@ -44,10 +45,12 @@ class Configuration:
     frames: int
     codec: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+    prior: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"format: got {self.format!r}, this version reads {FORMAT}")
+        _check_prior(self.prior, self.labels)
         _check_name("network", self.network, NETWORKS)
         _check_name("schedule", self.schedule, SCHEDULES)
         if self.prediction not in PREDICTIONS:
@@ -230,3 +233,16 @@ def _read_weights(folder: Path, network: nn.Module) -> str:
 def _check_name(field_name: str, value: dict[str, Any], catalogue: dict[str, Any]) -> None:
     if not isinstance(value, dict) or value.get("name") not in catalogue:
         raise ValueError(f"{field_name}: got {value!r}, need a name among {', '.join(catalogue)}")
+
+
+def _check_prior(prior: list[dict[str, Any]], labels: dict[str, list[str]]) -> None:
+    for group in prior:
+        try:
+            wanted, counts = tuple(len(labels[name]) for name in group["labels"]), torch.tensor(group["counts"])
+            fits = tuple(counts.shape) == wanted and bool((counts >= 0).all())
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"prior: got {str(group)[:80]}, need labels of this model, and counts ({error})"
+            ) from error
+        if not fits:
+            raise ValueError(f"prior: counts of {', '.join(group['labels'])} do not fit their {wanted} values")

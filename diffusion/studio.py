@@ -31,6 +31,7 @@ from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.wav import to_bytes
 from diffusion.data.labels import GUIDED
+from diffusion.data.prior import draw
 from diffusion.denoisers import LEARNED_VARIANCES, Clipped, Guided
 from diffusion.networks.compiled import compile_ahead
 from diffusion.networks.precision import fast_dtype
@@ -397,12 +398,8 @@ class Studio:
         x = noise(
             0, torch.empty(len(requests), 1, self.mel.bands, self.mel.frames_of(first.duration_s), device=self.device)
         )
-        cond = {
-            name: torch.tensor(
-                [self._values(name).index(getattr(each, name, ANY)) for each in requests], device=self.device
-            )
-            for name in self.labels
-        }
+        known = [self._indices(each) for each in requests]
+        cond = {name: torch.tensor([each[name] for each in known], device=self.device) for name in self.labels}
         labels = [self.guided_label(each) for each in requests]
         scales = {
             name: torch.tensor(
@@ -451,6 +448,11 @@ class Studio:
             }
             seconds = share_s + time.perf_counter() - start
             yield Clip(wave, _first(each), self.mel.sample_rate_hz, settings, seconds, gain)
+
+    def _indices(self, request: Request) -> dict[str, int]:
+        """The value of every label of the model: what is asked for, or else what is as likely; 0 is any."""
+        chosen = {name: self._values(name).index(getattr(request, name, ANY)) for name in self.labels}
+        return chosen | draw(self._loaded.configuration.prior, chosen, request.seed)
 
     def sound(self, features: np.ndarray, most: float = math.inf, decoder: str = "") -> np.ndarray:
         """The wave (N,) float32 of features (bands, F), made as that of a clip: as loud, or amplified by `most`."""

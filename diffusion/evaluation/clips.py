@@ -23,6 +23,7 @@ from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Checkpoint
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
+from diffusion.data.prior import draw
 from diffusion.denoisers import Clipped, Guided
 from diffusion.evaluation.controls import CONTROLS
 from diffusion.networks.precision import fast_dtype
@@ -176,7 +177,7 @@ def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:
 
 
 def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = None) -> Recipe:
-    """`clips` clips for each pair of style and ensemble, every other label left open, on the uniform grid.
+    """`clips` clips for each pair of style and ensemble, every other label as likely, on the uniform grid.
 
     Clip i has its own noise, seeded by (seed, i). Of clips longer than those that the checkpoint was trained on, it is
     the last stretch of that length: what a beginning may lead to. ValueError for a length of no whole patches.
@@ -196,9 +197,13 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         x = noise(0, torch.empty(len(rows), 1, mel.bands, int(frames), device=device))
         scale = torch.full((len(rows),), way.guidance_scale, device=device)
         denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}), mel.bounds)
-        chosen = {"style": style[rows] + 1, "ensemble": ensemble[rows] + 1}
-        left_open = torch.zeros(len(rows), dtype=torch.long)
-        cond = {name: chosen.get(name, left_open).to(device) for name in configuration.labels}
+        labels = []
+        for i, own_seed in zip(rows, noise.seeds, strict=True):
+            chosen = {"style": int(style[i]) + 1, "ensemble": int(ensemble[i]) + 1}
+            labels.append(chosen | draw(configuration.prior, chosen, own_seed))
+        cond = {
+            name: torch.tensor([each.get(name, 0) for each in labels], device=device) for name in configuration.labels
+        }
         times = uniform_grid(denoiser.schedule, way.steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):

@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--labels",
         type=Path,
         help="CSV with the labels of the recordings, instead of their folders: a column file (the path in the folder) "
-        "and any of style, ensemble, mode, tempo. An empty cell and a file without a row are 'any'; an unknown column "
-        "and a file that is not there are errors",
+        "and any of style, ensemble, mode, tempo, key, beat. An empty cell and a file without a row are 'any'; an "
+        "unknown column and a file that is not there are errors",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run; a run found there goes on")
     parser.add_argument(

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Configuration, load, save
+from diffusion.data import prior
 from diffusion.data.dataset import Features
 from diffusion.denoisers import LEARNED_VARIANCES
 from diffusion.networks.precision import fast_dtype
@@ -63,7 +64,7 @@ def train(
     train_features = Features(data, "train")
     test_features = Features(data, "test") if (data / "test").is_dir() else None
     torch.manual_seed(config.seed)
-    configuration = describe(config, train_features.settings)
+    configuration = describe(config, train_features)
     network = configuration.build()
     if init is not None:
         warm_start(network, configuration, load(init))
@@ -156,8 +157,9 @@ def objective_of(config: TrainingConfig) -> Objective:
     return ErrorAndSpread(error, config.spread_weight) if config.prediction == "moments-spread" else error
 
 
-def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:
-    """The checkpoint configuration of a run on features made with `settings`."""
+def describe(config: TrainingConfig, features: Features) -> Configuration:
+    """The checkpoint configuration of a run on features."""
+    settings = features.settings
     network = {
         "name": "frame-transformer",
         "outputs": 2 if config.prediction in ("moments", *LEARNED_VARIANCES) else 1,
@@ -174,7 +176,13 @@ def describe(config: TrainingConfig, settings: dict[str, Any]) -> Configuration:
     if config.schedule == "cosine":
         schedule["shift"] = config.shift
     return Configuration(
-        network, schedule, config.prediction, settings["labels"], config.clip_frames, settings["codec"]
+        network,
+        schedule,
+        config.prediction,
+        settings["labels"],
+        config.clip_frames,
+        settings["codec"],
+        prior=prior.count(features),
     )
 
 

@@ -59,7 +59,7 @@ def seconds_a_step(data: Path, rounds: int = 5) -> dict[str, float]:
     dtype = fast_dtype(device)
     for name, changes in VARIANTS.items():
         config = TrainingConfig(steps=1, **{**COMMON, **changes})  # type: ignore[arg-type]
-        configuration = describe(config, features.settings)
+        configuration = describe(config, features)
         network = configuration.build().to(device)
         machines[name] = (config, configuration.denoiser(network), build_optimizers(network, config))
     taken: dict[str, list[float]] = {name: [] for name in VARIANTS}

@@ -1,0 +1,87 @@
+"""Labels that are left open are drawn as the music has them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from diffusion.data.dataset import VERSION, Features
+from diffusion.data.prior import count, draw
+
+SECONDS = np.array([[[30, 10], [0, 20]], [[5, 5], [40, 0]]])  # style x mode x tempo
+PRIOR = [{"labels": ["style", "mode", "tempo"], "counts": SECONDS.tolist()}, {"labels": ["key"], "counts": [1, 2, 3]}]
+
+
+def test_what_is_drawn_is_as_likely_as_in_the_music() -> None:
+    seeds = range(6000)
+    found = Counter((d["mode"], d["tempo"]) for d in (draw(PRIOR, {"style": 1}, seed) for seed in seeds))
+    assert found.keys() == {(1, 1), (1, 2), (2, 2)}
+    for (mode, tempo), times in found.items():
+        assert times / 6000 == pytest.approx(SECONDS[0, mode - 1, tempo - 1] / 60, abs=0.025)
+    keys = Counter(draw(PRIOR, {}, seed)["key"] for seed in seeds)
+    assert [keys[key] / 6000 for key in (1, 2, 3)] == pytest.approx([1 / 6, 2 / 6, 3 / 6], abs=0.025)
+
+
+def test_of_an_open_style_all_are_meant_and_none_is_drawn() -> None:
+    found = Counter(draw(PRIOR, {"style": 0, "mode": 2}, seed)["tempo"] for seed in range(3000))
+    assert found[1] / 3000 == pytest.approx(40 / 60, abs=0.03)
+    assert "style" not in draw(PRIOR, {}, 0)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2), st.integers(0, 2), st.integers(0, 2), st.integers(0, 3))
+def test_what_is_chosen_stays_and_a_key_depends_on_the_seed_alone(
+    seed: int, style: int, mode: int, tempo: int, key: int
+) -> None:
+    chosen = {"style": style, "mode": mode, "tempo": tempo, "key": key}
+    drawn = draw(PRIOR, chosen, seed)
+    assert drawn == draw(PRIOR, chosen, seed)
+    assert not any(chosen[name] for name in drawn)
+    if not key:
+        assert drawn["key"] == draw(PRIOR, {}, seed)["key"]
+
+
+def test_what_never_goes_together_stays_open() -> None:
+    assert draw(PRIOR, {"style": 1, "mode": 2, "tempo": 1, "key": 1}, 0) == {}
+    assert draw([{"labels": ["mode"], "counts": [0, 0]}], {}, 0) == {}
+    assert draw([], {}, 0) == {}
+
+
+def write(folder: Path, labels: dict[str, list[str]], frames: list[int], **columns: list[int]) -> Features:
+    table = {name: torch.tensor(values) for name, values in columns.items()}
+    length = torch.tensor(frames)
+    rest = {"frames": length, "start": length.cumsum(0) - length}
+    rest |= {name: torch.zeros(len(frames), dtype=torch.long) for name in ("piece", "family", "transpose")}
+    settings = {"version": VERSION, "labels": labels, "codec": {"hop_size": 512, "sample_rate_hz": 32000}}
+    (folder / "train").mkdir()
+    save_file(
+        {**table, **rest, "mel": torch.zeros(sum(frames), 128)},
+        folder / "train" / "00000.safetensors",
+        metadata={"settings": json.dumps(settings)},
+    )
+    return Features(folder, "train")
+
+
+def test_seconds_are_counted_where_every_label_is_known(tmp_path: Path) -> None:
+    labels = {"style": ["a", "b"], "ensemble": ["x"], "mode": ["major", "minor"], "tempo": [], "key": ["C", "D", "E"]}
+    features = write(
+        tmp_path, labels, [625, 125, 250, 1250],
+        style=[1, 2, 2, 0], ensemble=[1] * 4, mode=[2, 1, 1, 1], tempo=[0] * 4, key=[3, 3, 0, 1], beat=[0] * 4,
+    )  # fmt: skip
+    assert count(features) == [
+        {"labels": ["style", "mode"], "counts": [[0, 10], [6, 0]]},
+        {"labels": ["key"], "counts": [20, 0, 12]},
+    ]
+
+
+def test_recordings_that_say_nothing_have_no_prior(tmp_path: Path) -> None:
+    none = {name: [0] for name in ("ensemble", "mode", "tempo", "key", "beat")}
+    features = write(tmp_path, {"style": ["a"], "ensemble": []}, [625], style=[1], **none)
+    assert count(features) == []
