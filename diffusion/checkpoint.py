@@ -236,6 +236,8 @@ def _check_name(field_name: str, value: dict[str, Any], catalogue: dict[str, Any
 
 
 def _check_prior(prior: list[dict[str, Any]], labels: dict[str, list[str]]) -> None:
+    if not isinstance(prior, list):
+        raise ValueError(f"prior: got {prior!r}, need a list of labels and counts")
     for group in prior:
         try:
             wanted, counts = tuple(len(labels[name]) for name in group["labels"]), torch.tensor(group["counts"])

@@ -100,6 +100,10 @@ def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
         ({"schedule": {"name": "sundial"}}, "schedule: got"),
         ({"schedule": {"name": "cosine", "colour": 3}}, "colour"),
         ({"frames": -1}, "frames: got -1"),
+        ({"prior": [{"labels": ["mood"], "counts": [1]}]}, "prior: got .*mood.*, need labels of this model"),
+        ({"prior": [{"labels": ["style"], "counts": [[1], [2]]}]}, "prior: counts of style do not fit"),
+        ({"prior": [{"labels": ["style"], "counts": "many"}]}, "prior: got"),
+        ({"prior": 7}, "prior: got 7, need a list"),
         ({"surprise": 1}, "surprise"),
     ],
 )

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,19 @@ def test_clips_belong_to_their_seed_not_to_their_batch(invented_checkpoint):
     low, high = MelParameters().bounds
     assert together.min() >= low
     assert together.max() <= high
+
+
+def test_other_labels_are_as_likely_as_in_the_music(invented_checkpoint):
+    model = checkpoint.load(invented_checkpoint)
+    labels = {**model.configuration.labels, "key": ["C", "D"]}
+    prior = [{"labels": ["style", "key"], "counts": [[0, 3], [3, 0]]}]
+    model = replace(model, configuration=replace(model.configuration, labels=labels, prior=prior))
+    seen = []
+    forward = model.network.forward
+    model.network.forward = lambda x, t, cond: seen.append(cond) or forward(x, t, cond)
+    recipe = generated(model, 1, 0, Way("unipc", 1, 1.0))
+    recipe.make(range(4))
+    assert seen[0]["key"].tolist() == (2 - recipe.style).tolist()
 
 
 @pytest.mark.parametrize(("length", "kept"), [(0.5, 32), (1.0, 64), (3.0, 64)])

@@ -85,6 +85,18 @@ def test_an_open_label_is_as_if_it_had_not_been_asked_for(studio: Studio) -> Non
     assert (clip.settings["mode"], clip.settings["tempo"]) == ("any", "any")  # settings say every label of the model
 
 
+def test_what_is_left_open_is_drawn_as_the_music_has_it(small_checkpoint: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    config["prior"] = [{"labels": ["style", "mode"], "counts": [[0, 7], [7, 0]]}]  # chorales are in minor
+    (folder / "config.json").write_text(json.dumps(config))
+    studio = Studio(folder, "cpu")
+    left_open, minor, major = (clip_of(studio.generate(request(mode=mode))) for mode in ("any", "minor", "major"))
+    np.testing.assert_array_equal(left_open.features, minor.features)
+    assert np.abs(left_open.features - major.features).mean() > 1e-4
+    assert left_open.settings["mode"] == "any"  # the seed decides again, for whoever opens the file
+
+
 def test_a_model_without_a_label_knows_only_any_and_its_files_do_not_say_it(plain_checkpoint: Path) -> None:
     plain = Studio(plain_checkpoint, "cpu")
     with pytest.raises(ValueError, match=r"mode: got 'minor', allowed any$"):
