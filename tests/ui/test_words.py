@@ -11,6 +11,7 @@ import pytest
 from visitor import finished, generate, message, quick
 
 from diffusion.data.labels import LABELS
+from diffusion.studio import LABELS as ASKED
 from diffusion.studio import Studio
 from diffusion.ui.assets import BROWSER
 from diffusion.ui.words import FRENCH
@@ -54,7 +55,7 @@ def test_every_sentence_of_the_markup_has_its_french(page: Path) -> None:
 def test_every_setting_is_explained_in_french(studio: Studio) -> None:
     options = studio.options()
     said: set[str] = set()
-    for name in (*LABELS, "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder"):
+    for name in (*ASKED, "sampler", "steps", "guidance_scale", "seed", "duration_s", "decoder"):
         said.add(options[name]["help"])
         said |= set(options[name].get("summaries", {}).values()) | set(options[name].get("titles", {}).values())
     for knobs in options["knobs"].values():
@@ -65,7 +66,7 @@ def test_every_setting_is_explained_in_french(studio: Studio) -> None:
 
 
 def test_every_label_has_its_french() -> None:
-    words = [word.replace("_", " ").capitalize() for name, values in LABELS.items() for word in (name, *values)]
+    words = [word.replace("_", " ").capitalize() for name in ASKED for word in (name, *LABELS[name])]
     assert set(words) - FRENCH.keys() == set()
 
 
