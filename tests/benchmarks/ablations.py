@@ -2,7 +2,7 @@
 
 Every variant differs from the first in one thing. Their steps are timed in turns, in one process, so that a noisy
 machine is as noisy for all, and each gets the number of steps that fits the same minutes. What counts is the error of
-the belief on held-out clips. Run again, it goes on where it stopped. The shipped model's card has the table.
+the belief on held-out clips. Run again, it goes on where it stopped.
 """
 
 from __future__ import annotations
