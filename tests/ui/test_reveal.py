@@ -197,7 +197,8 @@ HEARD = """() => {
     const bytes = new Uint8Array(samples.buffer);
     let text = '';
     for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
-    const whole = blocks.every(([frame], i) => frame === blocks[0][0] + 128 * i);
+    // No block is missing. The browser sometimes reads its clock one block late, never early.
+    const whole = blocks.every(([frame], i) => [0, 128].includes(blocks[0][0] + 128 * i - frame));
     return { samples: btoa(text), whole, step: window.step };
 }"""
 
