@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from diffusion.audio.mel import MelParameters
 from diffusion.picture import belief_range, pixels
-from diffusion.studio import Clip, Request, Studio, find_checkpoint
+from diffusion.studio import Clip, Request, Studio, find_checkpoint, titled
 
 FOLDER = "gallery"  # inside a checkpoint
 INDEX, CARD = "index.json", "README.md"
@@ -102,9 +102,9 @@ def card(index: dict[str, Any]) -> str:
     """The gallery as Markdown: a table of pictures that lead to the sounds."""
     settings = index["clips"][0]["settings"]
     clips = {(each["settings"]["style"], each["settings"]["ensemble"]): each for each in index["clips"]}
-    rows = [["", *map(_title, index["styles"])], ["---"] * (1 + len(index["styles"]))]
+    rows = [["", *map(titled, index["styles"])], ["---"] * (1 + len(index["styles"]))]
     for ensemble in index["ensembles"]:
-        rows.append([f"**{_title(ensemble)}**", *(_link(clips[style, ensemble]) for style in index["styles"])])
+        rows.append([f"**{titled(ensemble)}**", *(_link(clips[style, ensemble]) for style in index["styles"])])
     return CARD_TEXT.format(
         **settings,
         name=index["model"]["name"],
@@ -120,7 +120,7 @@ def _write(clip: Clip, studio: Studio, folder: Path, name: str) -> dict[str, Any
     (folder / f"{name}.mp3").write_bytes(sound)
     (folder / f"{name}.webp").write_bytes(picture)
     return {
-        "title": f"{_title(clip.request.style)}, {_title(clip.request.ensemble).lower()}",
+        "title": f"{titled(clip.request.style)}, {titled(clip.request.ensemble).lower()}",
         "audio": f"{name}.mp3",
         "audio_bytes": len(sound),
         "picture": f"{name}.webp",
@@ -163,10 +163,6 @@ def _replace(path: Path, text: str) -> None:
 
 def _file_name(request: Request) -> str:
     return "-".join(re.sub(r"\W+", "_", value) for value in (request.style, request.ensemble))
-
-
-def _title(value: str) -> str:
-    return value.replace("_", " ").capitalize()
 
 
 def _named(value: Any) -> str:

@@ -30,7 +30,7 @@ from diffusion.audio.codec import Decoder, LogMelCodec, MelParameters
 from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.wav import to_bytes
-from diffusion.data.labels import GUIDED
+from diffusion.data.labels import GUIDED, KEYS
 from diffusion.data.prior import draw
 from diffusion.denoisers import LEARNED_VARIANCES, Clipped, Guided
 from diffusion.networks.compiled import compile_ahead
@@ -41,14 +41,14 @@ from diffusion.theory import Cond, Denoiser, Estimate, Schedule, SeededNoise, St
 _log = logging.getLogger(__name__)
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 ANY = "any"
-LABELS = ("style", "ensemble", "mode", "tempo")  # of a request; a model that lacks one of the last two knows only "any"
-LATER = ("mode", "tempo")  # than the first files and links, which do not say them
+LATER = ("mode", "tempo", "key", "beat")  # than the first files and links, which do not say them
+LABELS = ("style", "ensemble", *LATER)  # of a request; a model that lacks one of LATER knows only "any"
 SEEDS = 2**32
 DRAWN = -1  # stands for a seed that is drawn
 SEED_DIGITS = 20  # no seed has more, nor is read if it does
 MEL_TOLERANCE_DB = 0.5  # mean over a spectrogram; bf16 against float32 on a CPU measures 0.1, another seed 5 to 16
 SHARED = ("sampler", "knobs", "steps", "duration_s")  # by all clips of a batch
-RESULT_KEYS = ("evaluations", "stopped_at", "version")  # what settings say beyond the request
+RESULT_KEYS = ("drawn", "evaluations", "stopped_at", "version")  # what settings say beyond the request
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
     "guidance_scale": (1.0, 15.0),
@@ -60,6 +60,8 @@ HELP = {
     "ensemble": "Who plays it.",
     "mode": "Major is bright, minor dark.",
     "tempo": "How quickly one note follows another.",
+    "key": "The note that the music comes home to.",
+    "beat": "Beats a minute; twice or half as many count as the same.",
     "sampler": "The method that walks from noise to music.",
     "steps": "How often the model looks; each look takes as long.",
     "guidance_scale": "How strictly to follow the style: 1 leaves the model free, more is clearer and less varied.",
@@ -133,6 +135,8 @@ class Request:
     model: str = ""
     mode: str = ANY
     tempo: str = ANY
+    key: str = ANY
+    beat: str = ANY
 
     def __post_init__(self) -> None:
         for name in (*LABELS, "model"):
@@ -211,8 +215,8 @@ class Preview:
 class Clip:
     """A finished clip: wave (N,) float32, features (bands, F), the settings that make it again, and the time it took.
 
-    `settings` hold the whole request with every label that the model has, the evaluations, the version and, if it was
-    stopped, the last step it took.
+    `settings` hold the whole request with every label that the model has, what was `drawn` of those left open, the
+    evaluations, the version and, if it was stopped, the last step it took.
     They leave out the time, so that the same request gives the same file. `gain` is what the decoded wave was
     amplified by, so that beliefs can be heard as loud as they are beside the clip.
     """
@@ -281,7 +285,7 @@ class Studio:
         options: dict[str, Any] = {}
         for name in (*LABELS, "sampler"):
             choices = list(SAMPLERS) if name == "sampler" else self._values(name)
-            titles = {each: SAMPLERS[each].title if name == "sampler" else _title(each) for each in choices}
+            titles = {each: SAMPLERS[each].title if name == "sampler" else titled(each) for each in choices}
             options[name] = {"default": getattr(defaults, name), "choices": choices, "titles": titles}
         for name, (low, high) in RANGES.items():
             default = DRAWN if name == "seed" else getattr(defaults, name)
@@ -398,7 +402,12 @@ class Studio:
         x = noise(
             0, torch.empty(len(requests), 1, self.mel.bands, self.mel.frames_of(first.duration_s), device=self.device)
         )
-        known = [self._indices(each) for each in requests]
+        chosen = [self._chosen(each) for each in requests]
+        drawn = [
+            draw(self._loaded.configuration.prior, labels, each.seed)
+            for labels, each in zip(chosen, requests, strict=True)
+        ]
+        known = [labels | more for labels, more in zip(chosen, drawn, strict=True)]
         cond = {name: torch.tensor([each[name] for each in known], device=self.device) for name in self.labels}
         labels = [self.guided_label(each) for each in requests]
         scales = {
@@ -436,12 +445,13 @@ class Studio:
         assert step is not None
         assert features is not None
         share_s = (time.perf_counter() - start) / len(requests)
-        for request, each in zip(requests, features.split(1), strict=True):
+        for request, more, each in zip(requests, drawn, features.split(1), strict=True):
             start = time.perf_counter()
             wave, gain = self._sound(each, request.decoder)
             settings = {
                 **request.to_dict(),
                 **{name: getattr(request, name) for name in LABELS if name in self.labels},
+                **({"drawn": {name: self._values(name)[value] for name, value in more.items()}} if more else {}),
                 "evaluations": watched.evaluations,
                 "stopped_at": step.index if step.index < step.total else None,
                 "version": _version(),
@@ -449,10 +459,9 @@ class Studio:
             seconds = share_s + time.perf_counter() - start
             yield Clip(wave, _first(each), self.mel.sample_rate_hz, settings, seconds, gain)
 
-    def _indices(self, request: Request) -> dict[str, int]:
-        """The value of every label of the model: what is asked for, or else what is as likely; 0 is any."""
-        chosen = {name: self._values(name).index(getattr(request, name, ANY)) for name in self.labels}
-        return chosen | draw(self._loaded.configuration.prior, chosen, request.seed)
+    def _chosen(self, request: Request) -> dict[str, int]:
+        """What is asked of every label of the model, in the order of its values; 0 is any."""
+        return {name: self._values(name).index(getattr(request, name, ANY)) for name in self.labels}
 
     def sound(self, features: np.ndarray, most: float = math.inf, decoder: str = "") -> np.ndarray:
         """The wave (N,) float32 of features (bands, F), made as that of a clip: as loud, or amplified by `most`."""
@@ -601,7 +610,14 @@ def _cut(text: str) -> str:
     return text if len(text) <= SEED_DIGITS else f"{text[:SEED_DIGITS]}…"
 
 
-def _title(value: str) -> str:
+def titled(value: str) -> str:
+    """The name of a label's value.
+
+    >>> titled("music_box"), titled("F#"), titled("104")
+    ('Music box', 'F♯', '104')
+    """
+    if value in KEYS:
+        return value.replace("b", "♭").replace("#", "♯")
     return value.replace("_", " ").capitalize()
 
 

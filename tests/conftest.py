@@ -12,6 +12,7 @@ from hypothesis import settings
 
 from diffusion import checkpoint
 from diffusion.audio.mel import MelParameters
+from diffusion.data.labels import KEYS
 
 settings.register_profile("steady", deadline=None, max_examples=25)
 settings.load_profile("steady")
@@ -21,6 +22,8 @@ LABELS = {
     "ensemble": ["piano", "music_box", "flute"],
     "mode": ["major", "minor"],
     "tempo": ["slow", "medium", "fast"],
+    "key": list(KEYS),
+    "beat": ["62", "82", "104"],
 }
 
 
@@ -48,7 +51,7 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def plain_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another one, which knows neither modes nor tempi."""
+    """Another one, which knows neither modes nor tempi, keys nor beats."""
     labels = {name: LABELS[name] for name in ("style", "ensemble")}
     return _checkpoint(tmp_path_factory.mktemp("checkpoints") / "plain", labels)
 

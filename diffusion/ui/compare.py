@@ -37,6 +37,8 @@ TITLES = {
     "ensemble": "Ensemble",
     "mode": "Mode",
     "tempo": "Tempo",
+    "key": "Key",
+    "beat": "Beat",
 }
 SUGGESTED = {"steps": "5, 10, 20", "guidance_scale": "1, 2, 4, 8", "seed": "1, 2, 3, 4"}
 SUGGESTED_SAMPLERS = ["unipc", "ddim", "ddpm"]

@@ -12,6 +12,7 @@ from diffusion.studio import LABELS, Request, Studio, seed_of
 from diffusion.ui.words import tr
 
 NUMBERS = ("steps", "guidance_scale", "duration_s")
+FINE = ("key", "beat")  # labels that most leave open
 RACE = "2020"  # the preset that is raced against another, and no setting of the rail
 KEYS = '<button type="button" class="show-keys" aria-label="Keys"><kbd>?</kbd></button>'
 # `value` is the preset that the rail agrees with.
@@ -85,7 +86,7 @@ class Rail:
         """What is always in sight."""
         options, controls = self.options, self.controls
         for name in LABELS:
-            if name in self.studio.labels:
+            if name in self.studio.labels and name not in FINE:
                 with gr.Column(elem_id=f"{name}-group", min_width=0):
                     controls[name] = gr.Radio(label=tr(name.capitalize()), **_choices(options, name))
         with gr.Column(elem_id="sampler-group", min_width=0):
@@ -109,6 +110,9 @@ class Rail:
     def _build_more(self) -> None:
         """What is seldom changed."""
         options = self.options
+        for name in FINE:
+            if name in self.studio.labels:
+                self.controls[name] = gr.Radio(label=tr(name.capitalize()), **_choices(options, name))
         decoder = _choices(options, "decoder") | {"info": tr(options["decoder"]["help"])}
         self.controls["duration_s"] = _slider(options, "duration_s", "Length", options["duration_s"]["minimum"])
         self.controls["decoder"] = gr.Radio(label=tr("Sound"), **decoder)

@@ -64,6 +64,8 @@ def build_endpoints(visits: Visits) -> None:
         decoder: str,
         mode: str,
         tempo: str,
+        key: str,
+        beat: str,
         model: str,
         http: gr.Request,
     ) -> tuple[str, dict[str, Any]]:
@@ -83,6 +85,8 @@ def build_endpoints(visits: Visits) -> None:
             decoder: What turns the picture into sound, vocoder or griffin-lim.
             mode: Major, minor or any; a model that does not know one of these has only any, as `/options` says.
             tempo: Slow, medium, fast or any, in the same way.
+            key: The tonic, such as C, Db or F#, or any.
+            beat: Beats a minute, between 60 and 120 as `/options` has them, or any.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         with in_words():
@@ -98,6 +102,8 @@ def build_endpoints(visits: Visits) -> None:
                 knobs=knobs,
                 mode=mode,
                 tempo=tempo,
+                key=key,
+                beat=beat,
                 model=model,
             )
             clip = deque(visits.studio.generate(request), maxlen=1)[0]
@@ -122,6 +128,8 @@ def build_endpoints(visits: Visits) -> None:
         distances: bool,
         mode: str,
         tempo: str,
+        key: str,
+        beat: str,
         model: str,
     ) -> tuple[str, str, list[dict[str, Any]]]:
         """Compose a grid of up to 25 clips that differ in two settings. Returns an HTML report that plays them all, the
@@ -131,7 +139,8 @@ def build_endpoints(visits: Visits) -> None:
         setting that is on an axis does not matter as a base.
 
         Args:
-            axis_x: What differs across the columns: sampler, steps, guidance_scale, seed, style, ensemble, mode, tempo.
+            axis_x: What differs across the columns: sampler, steps, guidance_scale, seed, style, ensemble, mode, tempo,
+                key, beat.
             values_x: Its values, with commas between them, such as 5, 10, 20.
             axis_y: What differs down the rows: another one of these.
             values_y: Its values, with commas between them, such as unipc, ddim.
@@ -147,6 +156,8 @@ def build_endpoints(visits: Visits) -> None:
             distances: Whether to measure distances too: another 100 evaluations for each seed, label and guidance.
             mode: Major, minor or any, where the model knows them.
             tempo: Slow, medium, fast or any, where the model knows them.
+            key: The tonic, such as C, Db or F#, or any, where the model knows them.
+            beat: Beats a minute as `/options` has them, or any, where the model knows them.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         studio = visits.studio
@@ -163,6 +174,8 @@ def build_endpoints(visits: Visits) -> None:
                 knobs=knobs,
                 mode=mode,
                 tempo=tempo,
+                key=key,
+                beat=beat,
                 model=model,
             )
             grid = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import ANY, LATER, Request
+from diffusion.studio import ANY, LATER, Request, titled
 from diffusion.ui.assets import BROWSER
 from diffusion.ui.clips import Latest
 from diffusion.ui.links import public_address, qr_svg
@@ -126,9 +126,13 @@ def byte_range(header: str, size: int) -> range | None:
 
 
 def title(settings: dict[str, Any]) -> str:
+    """What is played, by whom, and what else was chosen or drawn."""
     words = [settings[name].replace("_", " ") for name in ("style", "ensemble") if settings[name] != ANY]
-    later = [settings[name] for name in LATER if settings.get(name, ANY) != ANY]
-    return ", ".join([" for ".join(words) or "anything", *later]).capitalize()
+    known = settings.get("drawn", {}) | {name: settings[name] for name in LATER if settings.get(name, ANY) != ANY}
+    key, mode, tempo, beat = (known.get(name) for name in ("key", "mode", "tempo", "beat"))
+    tonality = " ".join(filter(None, [key and f"in {titled(key)}", mode]))
+    said = ", ".join(filter(None, [" for ".join(words) or "anything", tonality, tempo, beat and f"♩ = {beat}"]))
+    return said[0].upper() + said[1:]
 
 
 def sentence(settings: dict[str, Any]) -> str:

@@ -235,5 +235,5 @@ def read_welcome(path: Path) -> dict[str, Any] | None:
 
 def file_name(settings: dict[str, Any]) -> str:
     """What a clip is called on a visitor's disk."""
-    later = [settings[name] for name in LATER if settings.get(name, ANY) != ANY]
+    later = [settings[name].replace("#", "sharp") for name in LATER if settings.get(name, ANY) != ANY]
     return "-".join(["out-of-noise", settings["style"], settings["ensemble"], *later, f"{settings['seed']}.wav"])

@@ -40,6 +40,10 @@ def test_the_command_writes_the_clip_of_the_studio(studio: Studio, small_checkpo
         "minor",
         "--tempo",
         "fast",
+        "--key",
+        "F#",
+        "--beat",
+        "82",
     ]
     arguments += ["--duration-s", "2.56", "--knob", "eta=0.25", "--device", "cpu"]
     result = generate(*arguments, "--out", out, "--film", film, "--checkpoint", small_checkpoint)
@@ -58,6 +62,8 @@ def test_the_command_writes_the_clip_of_the_studio(studio: Studio, small_checkpo
         knobs={"eta": 0.25},
         mode="minor",
         tempo="fast",
+        key="F#",
+        beat="82",
     )
     assert (settings["mode"], settings["tempo"]) == ("minor", "fast")
     assert settings["knobs"] == {"eta": 0.25}

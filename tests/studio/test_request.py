@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import LABELS, RANGES, Request, Studio
+from diffusion.studio import LABELS, LATER, RANGES, Request, Studio
 
 BASE: dict[str, Any] = {"style": "chorale", "ensemble": "piano", "seed": 1}
 
@@ -40,6 +40,8 @@ def requests(draw: st.DrawFn) -> Request:
         model=draw(st.sampled_from(["", "0123456789ab", "123456789012", "1e10"])),
         mode=draw(st.sampled_from(["any", "major", "minor", "7"])),
         tempo=draw(st.sampled_from(["any", "slow", "fast", "1e10"])),
+        key=draw(st.sampled_from(["any", "C", "F#", "&="])),
+        beat=draw(st.sampled_from(["any", "62", "104"])),
     )
 
 
@@ -50,12 +52,11 @@ def test_json_and_links_give_the_same_request_back(request: Request) -> None:
 
 
 @given(requests())
-def test_links_and_files_from_before_mode_and_tempo_leave_them_open(request: Request) -> None:
-    before = replace(request, mode="any", tempo="any")
+def test_links_and_files_from_before_some_labels_leave_them_open(request: Request) -> None:
+    before = replace(request, **dict.fromkeys(LATER, "any"))
     settings, query = before.to_dict(), before.to_query()
-    assert not {"mode", "tempo"} & settings.keys()
-    assert "mode=" not in query
-    assert "tempo=" not in query
+    assert not set(LATER) & settings.keys()
+    assert not any(f"{name}=" in query for name in LATER)
     assert Request.from_dict(settings) == Request.from_dict({**settings, "mode": "any"}) == before
     assert Request.from_query(query) == Request.from_query(f"{query}&tempo=any") == before
 

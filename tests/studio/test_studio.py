@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,8 @@ def test_the_same_request_gives_the_same_file(studio: Studio, small_checkpoint: 
         {"ensemble": "any"},
         {"mode": "minor"},
         {"tempo": "slow"},
+        {"key": "F#"},
+        {"beat": "82"},
         {"guidance_scale": 2.0},
         {"steps": 5},
         {"sampler": "ddim"},
@@ -95,6 +98,9 @@ def test_what_is_left_open_is_drawn_as_the_music_has_it(small_checkpoint: Path, 
     np.testing.assert_array_equal(left_open.features, minor.features)
     assert np.abs(left_open.features - major.features).mean() > 1e-4
     assert left_open.settings["mode"] == "any"  # the seed decides again, for whoever opens the file
+    assert left_open.settings["drawn"] == {"mode": "minor"}
+    assert "drawn" not in minor.settings
+    assert left_open.request == replace(request(), model=studio.digest, decoder=studio.decoder)
 
 
 def test_a_model_without_a_label_knows_only_any_and_its_files_do_not_say_it(plain_checkpoint: Path) -> None:

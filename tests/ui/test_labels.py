@@ -1,8 +1,9 @@
-"""A model with four labels: each can be chosen, is heard, said, kept in files and links; another model shows two."""
+"""A model with six labels: each can be chosen, is heard, said, kept in files and links; another model shows two."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 from gradio_client import Client
 from serving import PATIENCE_S, free_port, serving
-from visitor import SEED, choose, finished, generate, message, number, player, quick, wav
+from visitor import SEED, choose, finished, generate, message, number, player, quick, unfold, wav
 
 from diffusion.studio import Clip, Request, Studio
 
@@ -78,6 +79,62 @@ def test_a_link_from_before_leaves_mode_and_tempo_open(visit, studio: Studio) ->
     page.wait_for_function("document.querySelector('#mode input:checked').value === 'any'")
 
 
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_key_and_a_beat_are_chosen_said_and_kept(visit, studio: Studio, width: int) -> None:
+    page = visit(width=width, height=844)
+    unfold(page, "advanced")
+    page.locator("#key label").first.wait_for()
+    names = page.locator("#key label").all_inner_texts()
+    assert names == ["Any", "C", "D♭", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"]
+    boxes = [page.locator("#key label").nth(i).bounding_box() for i in range(len(names))]
+    assert all(box["width"] >= 24 for box in boxes)
+    lefts = [box["x"] for box in boxes[1:]]
+    assert lefts == sorted(lefts)  # as on a piano, black keys between white ones
+    assert max(box["x"] + box["width"] for box in boxes) <= width
+    quick(page, 2, SEED)
+    page.locator("#key label").nth(7).click(position={"x": 5, "y": 5})
+    choose(page, "beat", "104")
+    choose(page, "mode", "minor")
+    generate(page)
+    settings = finished(page, SEED)
+    assert (settings["key"], settings["beat"]) == ("F#", "104")
+    asked = studio.request(seed=SEED, steps=2, duration_s=2.56, mode="minor", key="F#", beat="104")
+    *_, clip = studio.generate(asked)
+    assert isinstance(clip, Clip)
+    assert wav(page) == clip.to_wav()
+    assert message(page).endswith(f"for piano, in F♯ minor, ♩ = 104, made of noise {SEED}.")
+    assert "-minor-Fsharp-104-" in page.locator(".download").get_attribute("download")
+    assert "in F♯ minor · ♩ = 104" in page.locator(".takes .card").first.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    again = visit("?" + asked.to_query())
+    unfold(again, "advanced")
+    again.wait_for_function("document.querySelector('#key input:checked')?.value === 'F#'")
+    assert chosen(again, "beat") == "104"
+
+
+@pytest.mark.parametrize(("locale", "said"), [("en-US", "in A minor, slow"), ("fr-FR", "en la mineur, lent")])
+def test_what_the_seed_drew_is_said(browser, small_checkpoint: Path, tmp_path: Path, locale: str, said: str) -> None:
+    folder = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    config["prior"] = [
+        {"labels": ["mode", "tempo"], "counts": [[0, 0, 0], [9, 0, 0]]},
+        {"labels": ["key"], "counts": [0] * 9 + [3, 0, 0]},
+    ]
+    (folder / "config.json").write_text(json.dumps(config))
+    with serving(folder, tmp_path / "log.txt", free_port()) as address:
+        context = browser.new_context(reduced_motion="reduce", locale=locale)
+        context.set_default_timeout(1000 * PATIENCE_S)
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector(".play:not([disabled])")
+        quick(page, 2, 7)
+        generate(page)
+        settings = finished(page, 7)
+        assert (settings["mode"], settings["drawn"]) == ("any", {"mode": "minor", "tempo": "slow", "key": "A"})
+        assert said in message(page)
+        context.close()
+
+
 def test_labels_are_axes_and_part_of_a_race(visit) -> None:
     page = visit()
     quick(page, 2, SEED)
@@ -111,15 +168,15 @@ def test_a_clip_may_be_short_or_long(visit, duration_s: float) -> None:
 
 def test_programs_choose_them_too(server: str, studio: Studio) -> None:
     client = Client(server, verbose=False)
-    *_, settings = client.predict(seed=SEED, steps=2, duration_s=2.56, mode="minor", tempo="slow", api_name="/generate")
-    asked = studio.request(seed=SEED, steps=2, duration_s=2.56, mode="minor", tempo="slow")
+    *_, settings = client.predict(seed=SEED, steps=2, duration_s=2.56, key="Db", beat="62", api_name="/generate")
+    asked = studio.request(seed=SEED, steps=2, duration_s=2.56, key="Db", beat="62")
     del settings["seconds"]
     assert Request.from_dict(settings) == asked
     *_, cells = client.predict(
-        axis_x="mode", values_x="major, minor", axis_y="steps", values_y="2", tempo="slow", duration_s=2.56,
+        axis_x="key", values_x="C, F#", axis_y="steps", values_y="2", tempo="slow", duration_s=2.56,
         distances=False, api_name="/compare",
     )  # fmt: skip
-    assert [(each["mode"], each["tempo"]) for each in cells] == [("major", "slow"), ("minor", "slow")]
+    assert [(each["key"], each["tempo"]) for each in cells] == [("C", "slow"), ("F#", "slow")]
 
 
 def test_a_model_without_them_shows_no_such_controls(browser, plain_checkpoint: Path, tmp_path: Path) -> None:
@@ -132,12 +189,12 @@ def test_a_model_without_them_shows_no_such_controls(browser, plain_checkpoint: 
         assert "The link cannot be followed. mode: got 'minor', allowed any." in message(page)
         page.wait_for_selector(".play:not([disabled])")
         assert page.locator("#style").is_visible()
-        assert page.locator("#mode, #tempo").count() == 0
+        assert page.locator("#mode, #tempo, #key, #beat").count() == 0
         quick(page, 2, 7)
         generate(page)
         assert "mode" not in finished(page, 7)
         page.get_by_role("link", name="Compare").click()
         page.wait_for_selector(".compare [data-axis=y] .values button")
         titles = page.locator(".compare [data-axis=x] select option").all_inner_texts()
-        assert not {"Mode", "Tempo"} & set(titles)
+        assert not {"Mode", "Tempo", "Key", "Beat"} & set(titles)
         context.close()

@@ -40,6 +40,8 @@ def test_a_heading_says_every_label_that_was_chosen() -> None:
     assert phone.title(settings) == "Music box"
     assert phone.title({**settings, "style": "air", "mode": "minor", "tempo": "any"}) == "Air for music box, minor"
     assert phone.title({**settings, "ensemble": "any", "tempo": "slow"}) == "Anything, slow"
+    drawn = {"mode": "major", "key": "Db", "beat": "98"}
+    assert phone.title({**settings, "key": "F#", "drawn": drawn}) == "Music box, in F♯ major, ♩ = 98"
 
 
 @pytest.fixture

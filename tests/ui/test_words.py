@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from visitor import finished, generate, message, quick
 
-from diffusion.data.labels import LABELS
+from diffusion.data.labels import BEATS, KEYS, LABELS
 from diffusion.studio import LABELS as ASKED
-from diffusion.studio import Studio
+from diffusion.studio import Studio, titled
 from diffusion.ui.assets import BROWSER
 from diffusion.ui.words import FRENCH
 
 NAMES = {"Out of Noise", "UniPC", "DDIM", "DDPM", "Heun", "Euler", "Griffin-Lim", "JSON", "QR", "CSV", "log-SNR"}
+NOTATION = {titled(each) for each in (*KEYS, *BEATS)}  # a sentence has the key in words
 REPORTS = {"compare_report.html", "phone.html"}  # files that leave the page; they speak English
 
 
@@ -62,12 +63,12 @@ def test_every_setting_is_explained_in_french(studio: Studio) -> None:
         for name, knob in knobs.items():
             said |= {knob["help"], name.replace("_", " ").capitalize()}
     missing = said - FRENCH.keys()
-    assert {each for each in missing if each not in NAMES and not each.startswith("DPM-Solver")} == set()
+    assert {each for each in missing if each not in NAMES | NOTATION and not each.startswith("DPM-Solver")} == set()
 
 
 def test_every_label_has_its_french() -> None:
-    words = [word.replace("_", " ").capitalize() for name in ASKED for word in (name, *LABELS[name])]
-    assert set(words) - FRENCH.keys() == set()
+    words = {titled(word) for name in ASKED for word in (name, *LABELS[name])}
+    assert words - NOTATION | {f"in {titled(key)}" for key in KEYS} <= FRENCH.keys()
 
 
 def test_french_sentences_keep_their_values() -> None:

@@ -1,7 +1,7 @@
 // The race: two runs from one noise side by side, each message shown at its own time, whether it was sent now or recorded.
 import { bytesOf } from "./score.js";
 import { player } from "./player.js";
-import { labels, named, t } from "./words.js";
+import { details, named, t } from "./words.js";
 
 const seconds = (s) => `${s.toFixed(1)} s`;
 const rest = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -123,7 +123,7 @@ class Race {
       lane.find(".picture").addEventListener("click", (event) => this.#seek(lane, event));
     }
     this.find(".lanes").replaceChildren(...this.#lanes.map((lane) => lane.root));
-    const ensemble = [named(race.ensemble), ...labels(race, ["mode", "tempo"])].join(", ");
+    const ensemble = [named(race.ensemble), ...details(race)].join(", ");
     this.find("h2").textContent = t("One noise, two ways: {style}, {ensemble}, seed {seed}", { ...race, style: named(race.style), ensemble });
     this.#say(race.recorded
       ? t("Recorded on this server, and shown in the time that it took.")

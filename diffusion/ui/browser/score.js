@@ -1,6 +1,6 @@
 // The score: pictures of a run as they come, and the face of the player for the clip that it ends in.
 import { player } from "./player.js";
-import { labels, t } from "./words.js";
+import { details, lower, names, t } from "./words.js";
 
 const FRAME_MS = 50; // pictures come faster than anyone can look on a fast machine: each stays for a moment
 const TAKEOVER_S = 0.25; // the same noise with other words goes on where the clip before it is
@@ -145,13 +145,10 @@ export class Score extends EventTarget {
   }
 
   title(clip) {
-    const { settings } = clip, { seed } = settings, names = labels(settings, ["style", "ensemble"]);
-    const more = labels(settings, ["mode", "tempo"]).map((name) => `, ${name.toLowerCase()}`).join("");
-    if (names.length === 2) {
-      const ensemble = names[1].toLowerCase() + more;
-      return t("{style} for {ensemble}, made of noise {seed}.", { style: names[0], ensemble, seed });
-    }
-    return t("{name}, made of noise {seed}.", { name: (names[0] ?? t("Anything")) + more, seed });
+    const { settings } = clip, { seed } = settings, [first, second] = names(settings);
+    const more = details(settings).map((name) => `, ${lower(name)}`).join("");
+    if (second) return t("{style} for {ensemble}, made of noise {seed}.", { style: first, ensemble: lower(second) + more, seed });
+    return t("{name}, made of noise {seed}.", { name: (first ?? t("Anything")) + more, seed });
   }
 
   #showFilm(clip) {

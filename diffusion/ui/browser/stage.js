@@ -1,7 +1,7 @@
 // Stage mode: the score alone, for a room to read from the last row, and a presenter's keys.
 import { player } from "./player.js";
 import * as reveal from "./reveal.js";
-import { labels, t } from "./words.js";
+import { details, names, t } from "./words.js";
 
 const STALL_MS = 6000; // a run that says nothing for so long is replaced by a clip that was made before
 const STEP_IN_S = 1.2;
@@ -223,7 +223,7 @@ class Stage {
   }
 
   #headline(settings) {
-    this.piece.textContent = labels(settings).join(" · ") || t("Anything");
+    this.piece.textContent = [...names(settings), ...details(settings)].join(" · ") || t("Anything");
   }
 
   #count() {

@@ -1,6 +1,6 @@
 // The takes of this visit: every clip that was made, two of them against each other, and settings from a file.
 import { player } from "./player.js";
-import { labels, t } from "./words.js";
+import { details, lower, names, t } from "./words.js";
 
 const KEPT = 24; // older takes make room
 const SIDES = ["A", "B"];
@@ -180,8 +180,8 @@ class Takes {
 }
 
 function nameOf({ settings }) {
-  const [first, ...more] = labels(settings);
-  return [first ?? t("Anything"), ...more.map((name) => name.toLowerCase())].join(" · ");
+  const [first, ...more] = [...names(settings), ...details(settings)];
+  return [first ?? t("Anything"), ...more.map(lower)].join(" · ");
 }
 
 function make(tag, className = "", text = "") {

@@ -11,15 +11,27 @@ export function t(sentence, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+const upper = (text) => text[0].toUpperCase() + text.slice(1);
+export const lower = (text) => text[0].toLowerCase() + text.slice(1); // keeps the key in "In A minor"
+
 // The name of a label's value, as settings have it.
 export function named(value) {
-  const words = value.replaceAll("_", " ");
-  return t(words[0].toUpperCase() + words.slice(1));
+  if (/^[A-G][b#]?$/.test(value)) return value.replace("b", "♭").replace("#", "♯");
+  return t(upper(value.replaceAll("_", " ")));
 }
 
-// The names of the labels that settings choose; those made before there was a mode and a tempo do not say them.
-export function labels(settings, which = ["style", "ensemble", "mode", "tempo"]) {
-  return which.map((name) => settings[name] ?? "any").filter((value) => value !== "any").map(named);
+const value = (settings, name) => ((settings[name] ?? "any") === "any" ? settings.drawn?.[name] : settings[name]);
+
+// What is played and who plays it, as far as settings say.
+export function names(settings) {
+  return ["style", "ensemble"].map((name) => value(settings, name)).filter(Boolean).map(named);
+}
+
+// What else was chosen, or drawn: the key and its mode, the tempo, the beat.
+export function details(settings) {
+  const [key, mode, tempo, beat] = ["key", "mode", "tempo", "beat"].map((name) => value(settings, name));
+  const tonality = [key && t(`in ${named(key)}`), mode && lower(named(mode))].filter(Boolean).join(" ");
+  return [tonality && upper(tonality), tempo && named(tempo), beat && `♩ = ${beat}`].filter(Boolean);
 }
 
 // Translates what `root` shows and will show of markup written in English.
