@@ -180,7 +180,7 @@ export class Score extends EventTarget {
     this.element.classList.remove("waiting");
     this.find(".film input").disabled = true;
     if (!this.clip) this.#axis(next.duration_s || next.settings.duration_s);
-    this.say(t("Composing."));
+    if (this.asked || !this.#note?.wrong) this.say(t("Composing.")); // what is wrong with the link stays readable
     this.dispatchEvent(new Event("run"));
     this.#watch();
   }
