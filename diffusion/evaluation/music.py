@@ -12,15 +12,12 @@ from torch.nn import functional as F
 
 from diffusion.audio.loudness import SILENCE_DB, loudness_db
 from diffusion.audio.mel import MelParameters
+from diffusion.data.key import PROFILES
 
 GRID_HZ = (200.0, 2000.0)  # where partials are both strong and far enough apart to measure
 CHROMA_PITCHES = range(60, 108)  # MIDI: four octaves from middle C; lower ones fall between bands
 DYNAMIC_RANGE_DB = 50.0  # below a clip's loudest band: what a decoder puts there is no onset
 SILENT_DB = 40.0  # below a clip's loudest frame
-
-# Ratings of the pitch classes from the tonic by listeners (Krumhansl and Kessler 1982).
-MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 
 
 def measure(wave: Tensor, heard: Tensor, mel: MelParameters) -> dict[str, Tensor]:
@@ -83,7 +80,7 @@ def entropy_bits(shares: Tensor) -> Tensor:
 @cache
 def _key_profiles() -> Tensor:
     """(24, 12): the profiles of all major and minor keys, of mean 0 and norm 1."""
-    profiles = torch.stack([torch.tensor(p).double().roll(tonic) for p in (MAJOR, MINOR) for tonic in range(12)])
+    profiles = torch.stack([torch.tensor(each).roll(tonic) for each in PROFILES for tonic in range(12)])
     return F.normalize(profiles - profiles.mean(1, keepdim=True))
 
 

@@ -6,8 +6,8 @@ import torch
 from diffusion.audio.codec import LogMelCodec
 from diffusion.audio.loudness import SILENCE_DB
 from diffusion.audio.mel import MelParameters
+from diffusion.data.key import PROFILES
 from diffusion.evaluation.music import (
-    MAJOR,
     brightness,
     chroma,
     entropy_bits,
@@ -60,7 +60,7 @@ def test_a_key_is_clear_if_the_notes_are_those_of_one():
     scale = torch.tensor([1.0, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1])
     whole_tones = torch.tensor([1.0, 0] * 6)
     one_note = torch.eye(12)[:1].flatten()
-    profile = torch.tensor(MAJOR)
+    profile = torch.tensor(PROFILES[0]).float()
     rows = torch.stack([profile, scale, whole_tones, torch.ones(12), one_note])
     clarity = key_clarity(rows)
     assert clarity[0].item() == pytest.approx(1)
