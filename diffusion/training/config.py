@@ -13,6 +13,8 @@ class TrainingConfig(RunConfig):
     """The training of a denoiser. A batch may also have as many frames in clips of `clip_frames`.
 
     `gain_db` is how far the level of a clip is moved up or down, at random; clips are brought to one loudness at last.
+    Times are drawn with density k t^(k-1), k being `noise_emphasis`: 1 is uniform, more leaves most of a batch to the
+    noisy times at which a clip's plan is made. Unlike `shift` it leaves the schedule, and so the sampling, as they are.
     """
 
     clip_frames: int = 640
@@ -21,6 +23,7 @@ class TrainingConfig(RunConfig):
     prediction: str = "moments-spread"
     schedule: str = "cosine"
     shift: float = 0.0
+    noise_emphasis: float = 1.0
     weight_cap: float = 25.0
     spread_weight: float = 0.01
     width: int = 384
@@ -30,7 +33,7 @@ class TrainingConfig(RunConfig):
     patch_frames: int = 4
     refinement: int = 0
 
-    POSITIVE: ClassVar[tuple[str, ...]] = (*RunConfig.POSITIVE, "clip_frames")
+    POSITIVE: ClassVar[tuple[str, ...]] = (*RunConfig.POSITIVE, "clip_frames", "noise_emphasis")
     FRACTIONS: ClassVar[tuple[str, ...]] = (*RunConfig.FRACTIONS, "label_dropout")
 
     def __post_init__(self) -> None:

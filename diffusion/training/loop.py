@@ -230,7 +230,7 @@ def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Ba
         gain_db = torch.from_numpy(rng.uniform(-config.gain_db, config.gain_db, (batch, 1, 1, 1))).float()
         x0 = (x0 + gain_db / mel.unit_db).clamp(*mel.bounds)
     generator = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
-    t = low_discrepancy(batch, generator)
+    t = low_discrepancy(batch, generator) ** (1 / config.noise_emphasis)
     eps = torch.randn(x0.shape, generator=generator)
     dropped_all = torch.rand(batch, generator=generator) < config.label_dropout
     cond = {}

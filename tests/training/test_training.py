@@ -116,6 +116,15 @@ def test_a_gain_moves_every_clip_by_its_own_level(data: Path) -> None:
     assert len(level.unique()) == len(level)
 
 
+@pytest.mark.parametrize("k", [0.5, 1.0, 2.0])
+def test_emphasis_draws_noisy_times_more_often(data: Path, k: float) -> None:
+    features, config = Features(data, "train"), TrainingConfig(steps=1, noise_emphasis=k, **TINY)
+    t = torch.cat([draw(features, config, step, 0)[1] for step in range(200)])
+    assert bool(((t > 0) & (t <= 1)).all())
+    # Kolmogorov-Smirnov at one in a million, if all were independent: a batch covers its range evenly
+    assert ((t.sort().values ** k) - torch.arange(1, len(t) + 1) / len(t)).abs().max() < 2.7 / len(t) ** 0.5
+
+
 def test_batches_made_ahead_by_other_processes_are_the_same(data: Path) -> None:
     features, config = Features(data, "train"), TrainingConfig(steps=1, **TINY)
     ahead = batches(features, config, 3, 0, 2)
