@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="digest of the model that is meant, refused if another one is loaded")
     parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
-    parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 4)")
+    parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 2)")
     parser.add_argument("--seed", help="seed, 0 to 2³² - 1 or any word (default: drawn)")
     parser.add_argument("--duration-s", type=float, help="length in seconds, 2.56 to 40.96 (default: 10.24)")
     parser.add_argument("--decoder", help="vocoder or griffin-lim (default: the model's best)")

@@ -128,7 +128,7 @@ class Request:
     seed: int
     sampler: str = "unipc"
     steps: int = 20
-    guidance_scale: float = 4.0
+    guidance_scale: float = 2.0
     duration_s: float = 10.24
     decoder: str = ""
     knobs: dict[str, Any] = field(default_factory=dict)

@@ -43,7 +43,7 @@ class Way:
 
     sampler: str = "unipc"
     evaluations: int = 20
-    guidance_scale: float = 4.0
+    guidance_scale: float = 2.0
     length: float = 1.0
 
     def __post_init__(self) -> None:

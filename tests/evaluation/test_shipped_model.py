@@ -22,6 +22,6 @@ def test_ensembles_and_styles_are_recognised(folder: Path) -> None:
     known = {(ear.config.styles, ear.config.ensembles): ear for ear in ears}
     ear = known[tuple(labels["style"]), tuple(labels["ensemble"])]
     heard = score(ear.judge(recipe.make(range(len(recipe.style)))), recipe.style, recipe.ensemble)
-    # 32 clips only: the marks of the full report (80 and 70 % of 128 clips) less what chance may take from so few
-    assert heard.ensemble.value >= 0.75
-    assert heard.style.value >= 0.6
+    # 72 clips only: what the card reports (of 288) less what chance may take from so few
+    assert heard.ensemble.value >= 0.84
+    assert heard.style.value >= 0.62

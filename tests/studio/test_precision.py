@@ -10,7 +10,7 @@ from diffusion.studio import MEL_TOLERANCE_DB, Clip, Studio, find_checkpoint
 
 
 def features(studio: Studio, seed: int, steps: int = 20) -> np.ndarray:
-    *_, clip = studio.generate(studio.request(style="fiddle", ensemble="flute", seed=seed, steps=steps))
+    *_, clip = studio.generate(studio.request(style="chorale", ensemble="flute", seed=seed, steps=steps))
     assert isinstance(clip, Clip)
     return clip.features * studio.mel.scale * 20 / math.log(10)
 

@@ -18,7 +18,7 @@ DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
 def compose(page: Page) -> None:
-    choose(page, "style", "fiddle")
+    choose(page, "style", "reel")
     choose(page, "ensemble", "harpsichord")
     write_seed(page, "Ada")
     generate(page)
