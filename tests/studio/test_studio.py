@@ -71,7 +71,7 @@ def test_the_same_request_gives_the_same_file(studio: Studio, small_checkpoint: 
         {"tempo": "slow"},
         {"key": "F#"},
         {"beat": "82"},
-        {"guidance_scale": 2.0},
+        {"guidance_scale": 4.0},
         {"steps": 5},
         {"sampler": "ddim"},
     ],

@@ -65,6 +65,8 @@ def main() -> None:
             page.wait_for_selector(".play:not([disabled])")
             show(page)
             page.mouse.move(0, 0)
+            if viewport is DESKTOP:
+                page.evaluate("scrollTo(0, 0)")
             page.wait_for_function("document.getAnimations().length === 0")
             page.screenshot(path=PICTURES / f"{name}.jpg", quality=82)
             context.close()

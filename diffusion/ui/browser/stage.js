@@ -223,7 +223,8 @@ class Stage {
   }
 
   #headline(settings) {
-    this.piece.textContent = [...names(settings), ...details(settings)].join(" · ") || t("Anything");
+    const said = [...names(settings), ...details(settings)].map((each) => each.replaceAll(" ", "\u00a0")); // lines break between
+    this.piece.textContent = said.join(" · ") || t("Anything");
   }
 
   #count() {

@@ -4,6 +4,7 @@ import { details, lower, names, t } from "./words.js";
 
 const KEPT = 24; // older takes make room
 const SIDES = ["A", "B"];
+const NESTED = ["knobs", "drawn"]; // settings that hold several
 const WAV_BYTES = 64 * 2 ** 20;
 const TYPED = "input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable], dialog, .stage";
 const SETTINGS_BYTES = 64 * 2 ** 10; // of JSON, alone or inside a WAV
@@ -242,7 +243,7 @@ export async function settingsIn(file) {
   }
   let settings;
   try { settings = JSON.parse(json); } catch { refuse("{name} does not hold settings as JSON."); }
-  if (!plain(settings) || !Object.entries(settings).every(([key, value]) => simple(value) || (key === "knobs" && plain(value) && Object.values(value).every(simple)))) {
+  if (!plain(settings) || !Object.entries(settings).every(([key, value]) => simple(value) || (NESTED.includes(key) && plain(value) && Object.values(value).every(simple)))) {
     refuse("{name} holds JSON, but not the settings of a clip.");
   }
   return settings;
