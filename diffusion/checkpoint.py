@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -55,6 +58,9 @@ class Configuration:
         _check_name("schedule", self.schedule, SCHEDULES)
         if self.prediction not in PREDICTIONS:
             raise ValueError(f"prediction: got {self.prediction!r}, allowed {', '.join(PREDICTIONS)}")
+        beats = self.labels.get("beat", [])
+        if self.network.get("pulse") and not (beats and all(re.fullmatch(r"\d+(\.\d+)?", each) for each in beats)):
+            raise ValueError(f"labels: got the beats {beats}, but a network that hears the pulse needs beats a minute")
         if not isinstance(self.frames, int) or self.frames < 1:
             raise ValueError(f"frames: got {self.frames!r}, need a positive whole number")
 
@@ -63,6 +69,21 @@ class Configuration:
         arguments = {name: value for name, value in self.network.items() if name != "name"}
         counts = {name: len(values) for name, values in self.labels.items()}
         return NETWORKS[self.network["name"]](labels=counts, **arguments)
+
+    def cond(self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], device: Any = None) -> dict[str, Tensor]:
+        """What the network is told of B clips: the index (B,) of each label, 0 where it is not `known`.
+
+        A network that hears the pulse is told it too, (B, 2): as many beats as the label says, exactly, begun where the
+        seed has it, or 0 where the label is open.
+        """
+        cond = {name: torch.tensor([each.get(name, 0) for each in known], device=device) for name in self.labels}
+        if self.network.get("pulse"):
+            frames_per_s = self.codec["sample_rate_hz"] / self.codec["hop_size"]
+            beats = [0.0, *map(float, self.labels["beat"])]
+            rates = [beats[each.get("beat", 0)] / 60 / frames_per_s for each in known]
+            phases = [np.random.default_rng((seed, 2)).random() for seed in seeds]
+            cond["pulse"] = torch.tensor([*zip(rates, phases, strict=True)], dtype=torch.float32, device=device)
+        return cond
 
     def denoiser(self, network: Network) -> NetworkDenoiser:
         return NetworkDenoiser(network, schedule_from(self.schedule), self.prediction)

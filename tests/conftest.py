@@ -28,7 +28,7 @@ LABELS = {
 
 
 def _checkpoint(folder: Path, labels: dict[str, list[str]]) -> Path:
-    size = {"width": 32, "depth": 1, "heads": 2, "hidden": 64, "outputs": 2}
+    size = {"width": 32, "depth": 1, "heads": 2, "hidden": 64, "outputs": 2, "pulse": 2 if "beat" in labels else 0}
     configuration = checkpoint.Configuration(
         {"name": "frame-transformer", **size},
         {"name": "cosine"},

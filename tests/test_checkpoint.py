@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,12 @@ def test_a_missing_file_is_named(folder: Path) -> None:
         load(folder)
     with pytest.raises(CheckpointError, match=r"no file config\.json"):
         load(folder / "nowhere")
+
+
+@pytest.mark.parametrize("beats", [[], ["fast"], ["60", "nan"], ["-60"]])
+def test_a_network_that_hears_the_pulse_needs_beats_a_minute(beats: list[str]) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"labels: got the beats {beats}, but a network that hears")):
+        replace(CONFIGURATION, network={**CONFIGURATION.network, "pulse": 4}, labels={"style": ["a"], "beat": beats})
 
 
 @pytest.mark.parametrize("keep", [0, 7, 1000])

@@ -19,6 +19,7 @@ from diffusion.audio.mel import MelParameters
 VERSION = 4
 BANDS = MelParameters.bands
 LABELS = ("style", "ensemble", "mode", "tempo", "key", "beat")
+PULSE = ("beat_frames", "beat_at")  # frames of a beat, and the frame of one of them; recordings do not say
 _COLUMNS = ("start", "frames", *LABELS, "piece", "family", "transpose")
 
 
@@ -48,8 +49,9 @@ class Features:
     """The performances of one split in `folder`/`split`/*.safetensors, their features mapped from disk.
 
     `columns` holds (n,) int64 arrays over all performances: shard, start, frames, the LABELS, piece, family,
-    transpose (labels count from 1, 0 is "any"). `settings` is what made the data: "labels" (name: values),
-    codec, font, sources. `longest_frames` is the length of the longest performance, and so of the longest crop.
+    transpose (labels count from 1, 0 is "any"), and float64 ones of the PULSE, 0 where it is unknown. `settings` is
+    what made the data: "labels" (name: values), codec, font, sources. `longest_frames` is the length of the longest
+    performance, and so of the longest crop.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
@@ -60,7 +62,7 @@ class Features:
             raise FileNotFoundError(f"no features in {directory}: run python -m diffusion data --out {folder}")
         self.split = split
         self.mels: list[Tensor] = []
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in ("shard", *_COLUMNS)}
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in ("shard", *_COLUMNS, *PULSE)}
         self.settings: dict[str, Any] = {}
         for index, path in enumerate(paths):
             try:
@@ -73,6 +75,9 @@ class Features:
                         )
                     mel = shard.get_tensor("mel")
                     table = {name: shard.get_tensor(name).numpy() for name in _COLUMNS}
+                    unknown = np.zeros(len(table["start"]))
+                    told = set(shard.keys())
+                    table |= {name: shard.get_tensor(name).numpy() if name in told else unknown for name in PULSE}
             except SafetensorError as error:
                 raise ValueError(f"{path} is truncated or not a shard of features ({error}): delete it") from error
             if mel.ndim != 2 or mel.shape[1] != BANDS:
@@ -84,7 +89,7 @@ class Features:
             self.settings = settings
             self.mels.append(mel)
             columns["shard"].append(np.full(len(table["start"]), index))
-            for name in _COLUMNS:
+            for name in (*_COLUMNS, *PULSE):
                 columns[name].append(table[name])
         self.columns = {name: np.concatenate(parts) for name, parts in columns.items()}
         self._cells = self._by_label()
@@ -112,6 +117,9 @@ class Features:
     def crop(self, rng: np.random.Generator, frames: int, batch: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Crops (B, 1, 128, frames) float32 and their LABELS {name: (B,)} int64, counted from 1; 0 is "any".
 
+        With them the "pulse" (B, 2) float32: beats a frame, 0 where they are unknown, and how far into a beat a crop
+        begins.
+
         Draws uniformly among the pairs of style and ensemble with a performance long enough, then a start uniformly
         over all starts in these. The result follows from the state of `rng` alone, so a run resumes exactly where its
         generator is restored. ValueError if no performance has `frames` frames.
@@ -123,12 +131,18 @@ class Features:
         cells = [cell for cell in self._cells.values() if cell.longest_frames >= frames]
         crops = torch.empty(batch, 1, BANDS, frames)
         chosen = np.empty(batch, dtype=np.int64)
+        begins = np.empty(batch)
         for row in range(batch):
             cell = cells[int(rng.integers(len(cells)))]
             starts = np.maximum(cell.frames - frames + 1, 0).cumsum()
             drawn = int(rng.integers(starts[-1]))
             index = int(np.searchsorted(starts, drawn, side="right"))
-            first = int(cell.start[index]) + drawn - (int(starts[index - 1]) if index else 0)
+            begins[row] = drawn - (int(starts[index - 1]) if index else 0)
+            first = int(cell.start[index] + begins[row])
             crops[row, 0] = self.mels[int(cell.shard[index])][first : first + frames].T
             chosen[row] = cell.index[index]
-        return crops, {name: torch.from_numpy(self.columns[name][chosen].astype(np.int64)) for name in LABELS}
+        labels = {name: torch.from_numpy(self.columns[name][chosen].astype(np.int64)) for name in LABELS}
+        beat_frames, beat_at = (self.columns[name][chosen] for name in PULSE)
+        rate = np.divide(1, beat_frames, out=np.zeros(batch), where=beat_frames > 0)
+        pulse = np.stack([rate, (begins - beat_at) * rate % 1], axis=1)
+        return crops, labels | {"pulse": torch.from_numpy(pulse.astype(np.float32))}

@@ -19,7 +19,7 @@ import torch
 from safetensors import safe_open
 
 from diffusion.audio.codec import LogMelCodec
-from diffusion.data.dataset import VERSION, save_shard
+from diffusion.data.dataset import PULSE, VERSION, save_shard
 from diffusion.data.families import SPLITS
 from diffusion.data.fonts import check_font, playing
 from diffusion.data.key import key
@@ -36,6 +36,7 @@ from diffusion.data.performance import (
     Performance,
     beat,
     plan_performance,
+    pulse,
     tempo,
 )
 from diffusion.data.practice import PRACTICES
@@ -196,12 +197,14 @@ def write_shard(
         "beat": [beat(pieces[p.piece], p) for p in performances],
     }
     columns = {name: [1 + LABELS[name].index(value) for value in values] for name, values in labels.items()}
+    pulses = [pulse(pieces[p.piece], p) for p in performances]
     columns |= {
         "piece": [p.piece for p in performances],
         "family": [families[p.piece] for p in performances],
         "transpose": [p.transpose for p in performances],
     }
     tensors = {name: torch.tensor(values) for name, values in columns.items()}
+    tensors |= {name: torch.tensor(values) for name, values in zip(PULSE, zip(*pulses, strict=True), strict=True)}
     tensors |= {"mel": torch.cat(mels).contiguous(), "frames": frames, "start": frames.cumsum(0) - frames}
     save_shard(path, tensors, settings)
 

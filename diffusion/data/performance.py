@@ -90,8 +90,25 @@ def tempo(piece: Piece, performance: Performance) -> str:
 
 def beat(piece: Piece, performance: Performance) -> str:
     """Which of BEATS it is played at; what counts as a beat is for its style to say."""
-    octaves = np.log2(1 / (PRACTICES[piece.style].beat_q * performance.quarter_s)) % 1  # above a beat a second
+    octaves = -np.log2(_beat_s(piece, performance))  # above a beat a second
     return BEATS[int(len(BEATS) * octaves) % len(BEATS)]
+
+
+def pulse(piece: Piece, performance: Performance) -> tuple[float, float]:
+    """Frames from one beat to the next, and the frame of one of them: the metronome that BEATS count, from a bar line.
+
+    Who plays sways about it.
+    """
+    bars = piece.bars[piece.bars >= performance.start - 1e-3]
+    first_q = float(bars[0]) - performance.start if len(bars) else 0.0
+    frames_per_s = SAMPLE_RATE_HZ / HOP
+    return _beat_s(piece, performance) * frames_per_s, (LEAD_S + first_q * performance.quarter_s) * frames_per_s
+
+
+def _beat_s(piece: Piece, performance: Performance) -> float:
+    """Seconds of a beat, more than a half and at most 1: counted in halves or doubles until it lies there."""
+    seconds = PRACTICES[piece.style].beat_q * performance.quarter_s
+    return float(2 ** -(-np.log2(seconds) % 1))
 
 
 def voices(piece: Piece, performance: Performance) -> dict[int, Voice]:

@@ -37,14 +37,14 @@ def compiler_available() -> bool:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A network whose inputs of one shape, with all `labels`, go to its compiled twin, which is float32 to its caller.
+    """A network whose inputs of one shape, with all of `told`, go to its compiled twin, which is float32 to its caller.
 
     All other inputs, and all that ask for gradients, go to the network itself. The twin holds a copy of the weights.
     """
 
     network: nn.Module
     twin: Callable[[list[Tensor]], list[Tensor]]
-    labels: tuple[str, ...]
+    told: tuple[str, ...]
     shape: tuple[int, ...]
 
     def __call__(self, x_t: Tensor, log_snr: Tensor, cond: Cond) -> Tensor:
@@ -52,7 +52,7 @@ class Compiled:
         fits = (
             tuple(x_t.shape) == self.shape
             and x_t.dtype == log_snr.dtype == torch.float32
-            and set(self.labels) <= cond.keys()
+            and set(self.told) <= cond.keys()
             and not (torch.is_grad_enabled() and x_t.requires_grad)
         )
         output: Tensor
@@ -61,29 +61,30 @@ class Compiled:
             return output
         with torch.no_grad(), torch.autocast(x_t.device.type, enabled=False):  # the twin has its formats built in
             # and reads inputs in the order and the layout that they had when it was compiled
-            [output] = self.twin([each.contiguous() for each in (x_t, log_snr, *(cond[name] for name in self.labels))])
+            [output] = self.twin([each.contiguous() for each in (x_t, log_snr, *(cond[name] for name in self.told))])
             return output
 
 
-def compile_ahead(network: nn.Module, labels: Sequence[str], shape: Sequence[int], dtype: torch.dtype) -> Compiled:
+def compile_ahead(network: nn.Module, cond: Cond, shape: Sequence[int], dtype: torch.dtype) -> Compiled:
     """`network` on the CPU, compiled for x_t of `shape` (B, C, bands, frames) with matrices multiplied in `dtype`.
 
-    Returns when it is done: half a minute of one core for 14 million parameters, in a process that only gets the time
-    that no other wants and ends with this one. As many threads will serve as do here. CompilerError if it cannot.
+    `cond` is an example of what else it is told. Returns when it is done: half a minute of one core for 14 million
+    parameters, in a process that only gets the time that no other wants and ends with this one. As many threads will
+    serve as do here. CompilerError if it cannot.
     """
     if not compiler_available():
         raise CompilerError("no C++ compiler on PATH")
     try:
         with TemporaryDirectory(prefix="compile-") as name:
             folder = Path(name)
-            torch.save((network, tuple(labels), tuple(shape), dtype, torch.get_num_threads()), folder / JOB)
+            torch.save((network, dict(cond), tuple(shape), dtype, torch.get_num_threads()), folder / JOB)
             _compile_apart(folder)
             # What torch._inductor.aoti_load_package wraps; but importing that holds up all threads for seconds, and its
             # files would outlive a server that is told to stop. A library need not stay where it was loaded from.
             runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(folder / LIBRARY), 1)
     except Exception as error:  # whatever it is, the network can still serve
         raise CompilerError(_reason(error)) from error
-    return Compiled(network, runner.run, tuple(labels), tuple(shape))
+    return Compiled(network, runner.run, tuple(cond), tuple(shape))
 
 
 def _compile_apart(folder: Path) -> None:
@@ -132,9 +133,8 @@ class _InFormat(nn.Module):
 
 def _work(folder: Path) -> None:
     """Compile the job in `folder`; the reason goes to stderr, with exit status 1, if that fails."""
-    network, labels, shape, dtype, threads = torch.load(folder / JOB, weights_only=False)
+    network, cond, shape, dtype, threads = torch.load(folder / JOB, weights_only=False)
     torch.set_num_threads(threads)  # their number becomes part of the code
-    cond = {name: torch.zeros(shape[0], dtype=torch.long) for name in labels}
     arguments = (torch.zeros(shape), torch.zeros(shape[0]), cond)
     options = {
         "freezing": True,

@@ -20,6 +20,9 @@ class FrameTransformer(nn.Module):
     and adaptive normalisation by time and labels whose one projection all blocks share (Chen et al. 2023, PixArt).
     `labels` gives the number of values of each label, not counting index 0, "any". The last layers start at zero.
 
+    With `pulse` harmonics every token is told where in a beat it lies, by "pulse" (B, 2) among the labels: beats a
+    frame, 0 for a clip that is told nothing, and how far into a beat it begins. Attacks seconds apart need not agree.
+
     Of the outputs, `coarse` are the same in all frames of a token. `refinement` is the number of channels of a few
     convolutions at full resolution that see x_t beside the tokens' answer and mend it; 0 leaves them out.
     """
@@ -32,6 +35,7 @@ class FrameTransformer(nn.Module):
         outputs: int = 1,
         coarse: int = 0,
         refinement: int = 0,
+        pulse: int = 0,
         labels: Mapping[str, int],
         patch_frames: int = 4,
         width: int = 384,
@@ -47,6 +51,7 @@ class FrameTransformer(nn.Module):
         token = channels * bands * patch_frames
         self.embed = nn.Linear(token, width)
         self.time = nn.Sequential(LogSnrFeatures(256), nn.Linear(256, width), nn.SiLU(), nn.Linear(width, width))
+        self.pulse = nn.Linear(2 * pulse, width, bias=False) if pulse else None
         self.labels = nn.ModuleDict({name: nn.Embedding(count + 1, width) for name, count in labels.items()})
         self.modulation = nn.Linear(width, 6 * width)
         self.blocks = nn.ModuleList(Block(width, heads, hidden) for _ in range(depth))
@@ -57,6 +62,8 @@ class FrameTransformer(nn.Module):
         self.head_dim = width // heads
         for embedding in self.labels.values():
             nn.init.normal_(embedding.weight, std=0.02)  # type: ignore[arg-type]
+        if self.pulse is not None:
+            nn.init.zeros_(self.pulse.weight)
         for layer in (self.modulation, self.head_modulation, self.head, self.coarse_head):
             if layer is not None:
                 nn.init.zeros_(layer.weight)
@@ -72,6 +79,9 @@ class FrameTransformer(nn.Module):
         tokens = frames // self.patch_frames
         h = x_t.reshape(batch, channels, bands, tokens, self.patch_frames).permute(0, 3, 4, 1, 2).flatten(2)
         h = self.embed(h)
+        if self.pulse is not None and "pulse" in cond:
+            waves = beat_waves(cond["pulse"], tokens, self.patch_frames, self.pulse.in_features // 2)
+            h = h + self.pulse(waves.to(x_t.dtype))
         c = self.time(log_snr)
         for name, embedding in self.labels.items():
             label = cond[name] if name in cond else torch.zeros(batch, dtype=torch.long, device=x_t.device)
@@ -172,6 +182,17 @@ class LogSnrFeatures(nn.Module):
         ramp = torch.arange(self.width // 2, device=log_snr.device) / (self.width // 2)
         angles = log_snr.float()[:, None] * 4.0 * 0.002**ramp
         return torch.cat([angles.sin(), angles.cos()], dim=-1).to(log_snr.dtype)
+
+
+def beat_waves(pulse: Tensor, tokens: int, patch_frames: int, harmonics: int) -> Tensor:
+    """Cosines and sines (B, tokens, 2 harmonics) of the place in a beat and its multiples, at the middle of each token.
+
+    0 for clips of `pulse` (B, 2) whose rate is 0.
+    """
+    rate, phase = pulse[:, None].unbind(-1)
+    middle = (torch.arange(tokens, device=pulse.device) + 0.5) * patch_frames
+    angles = 2 * torch.pi * (phase + rate * middle)[..., None] * torch.arange(1, harmonics + 1, device=pulse.device)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1) * (rate > 0)[..., None]
 
 
 def rotary(tokens: int, head_dim: int, device: torch.device) -> Tensor:

@@ -32,6 +32,7 @@ class TrainingConfig(RunConfig):
     hidden: int = 1152
     patch_frames: int = 4
     refinement: int = 0
+    pulse: int = 0
 
     POSITIVE: ClassVar[tuple[str, ...]] = (*RunConfig.POSITIVE, "clip_frames", "noise_emphasis")
     FRACTIONS: ClassVar[tuple[str, ...]] = (*RunConfig.FRACTIONS, "label_dropout")

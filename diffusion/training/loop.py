@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast
+from accelerate.utils import broadcast as broadcast_to_processes
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
@@ -26,6 +26,7 @@ from diffusion.data.dataset import Features
 from diffusion.denoisers import LEARNED_VARIANCES
 from diffusion.networks.precision import fast_dtype
 from diffusion.objectives import CleanError, ErrorAndSpread, Objective, low_discrepancy
+from diffusion.theory import broadcast
 
 from .config import TrainingConfig
 from .optimizer import build_optimizers
@@ -101,7 +102,7 @@ def train(
     def agreed(seconds: float, left_s: float) -> tuple[float, float]:
         """One clock for all processes: they must agree on the rate and on when to end."""
         if accelerator.num_processes > 1:
-            seconds, left_s = broadcast(torch.tensor([seconds, left_s], device=device)).tolist()
+            seconds, left_s = broadcast_to_processes(torch.tensor([seconds, left_s], device=device)).tolist()
         return seconds, left_s
 
     first_step, save_s = step, 0.0
@@ -158,13 +159,19 @@ def objective_of(config: TrainingConfig) -> Objective:
 
 
 def describe(config: TrainingConfig, features: Features) -> Configuration:
-    """The checkpoint configuration of a run on features."""
+    """The checkpoint configuration of a run on features; ValueError if scores were to tell a pulse and do not."""
     settings = features.settings
+    if config.pulse and settings.get("sources") and not features.columns["beat_frames"].any():
+        raise ValueError(
+            f"pulse: got {config.pulse}, but the data were made before they said where beats are: make them again, "
+            "into another folder, by python -m diffusion data"
+        )
     network = {
         "name": "frame-transformer",
         "outputs": 2 if config.prediction in ("moments", *LEARNED_VARIANCES) else 1,
         "coarse": 1 if config.prediction == "moments-spread" else 0,
         "refinement": config.refinement,
+        "pulse": config.pulse,
         "bands": settings["codec"]["bands"],
         "patch_frames": config.patch_frames,
         "width": config.width,
@@ -215,7 +222,7 @@ def batches(features: Features, config: TrainingConfig, first_step: int, rank: i
 
 
 def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Batch:
-    """The batch of one step: x0 (B, 1, bands, frames), t (B,), eps as x0 and labels (B,), each dropped on its own.
+    """The batch of one step: x0 (B, 1, bands, frames), t (B,), eps as x0 and labels (B, ...), each dropped on its own.
 
     Half of the batches have crops of `frames`, for variety, half as many frames in clips of full length, for which
     positions must be right. All labels are also dropped together, for that is what guidance compares with.
@@ -236,7 +243,7 @@ def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Ba
     cond = {}
     for name, label in labels.items():
         dropped = torch.rand(batch, generator=generator) < config.label_dropout
-        cond[name] = label.masked_fill(dropped | dropped_all, 0)
+        cond[name] = label * broadcast(~(dropped | dropped_all), label)
     return x0, t, eps, cond
 
 

@@ -58,6 +58,8 @@ def test_crops_are_runs_of_one_performance_with_its_labels(features):
     crops, labels = features.crop(np.random.default_rng(0), 16, 200)
     assert crops.shape == (200, 1, 128, 16)
     assert crops.dtype == torch.float32
+    pulse = labels.pop("pulse")
+    torch.testing.assert_close(pulse, torch.zeros(200, 2), rtol=0, atol=0)  # these shards do not say
     assert list(labels) == ["style", "ensemble", "mode", "tempo", "key", "beat"]
     assert all((v.shape, v.dtype) == ((200,), torch.int64) for v in labels.values())
     frame, performance = crops[:, 0, 0], crops[:, 0, 1]
@@ -70,6 +72,22 @@ def test_crops_are_runs_of_one_performance_with_its_labels(features):
     torch.testing.assert_close(labels["tempo"], 1 + index % 3)
     torch.testing.assert_close(labels["key"], 1 + index)
     torch.testing.assert_close(labels["beat"], 8 - index)
+
+
+def test_crops_know_where_in_a_beat_they_begin(tmp_path: Path):
+    beat_frames = [31.25, 40.0, 62.5, 0.0, 50.0, 0.0, 35.0, 60.0]
+    beat_at = [6.25, 10.0, 3.5, 0.0, 50.0, 0.0, 100.0, 0.0]
+    write(tmp_path, columns={"beat_frames": beat_frames, "beat_at": beat_at})
+    crops, labels = Features(tmp_path, "train").crop(np.random.default_rng(0), 16, 200)
+    index, begins = crops[:, 0, 1, 0].long(), crops[:, 0, 0, 0]
+    frames, at = (torch.tensor(values)[index] for values in (beat_frames, beat_at))
+    rate, phase = labels["pulse"].unbind(1)
+    assert labels["pulse"].dtype == torch.float32
+    assert len(index.unique()) == len(LENGTHS)
+    torch.testing.assert_close(rate * frames, (frames > 0).float())
+    assert ((phase >= 0) & (phase < 1)).all()
+    turns = (begins - at) * rate - phase
+    torch.testing.assert_close(turns, turns.round(), rtol=0, atol=1e-5)
 
 
 def test_labels_are_drawn_uniformly_and_starts_over_all_that_fit(features):

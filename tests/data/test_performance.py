@@ -16,6 +16,7 @@ from diffusion.data.performance import (
     excerpt,
     note_events,
     plan_performance,
+    pulse,
     tempo,
     voices,
 )
@@ -164,6 +165,31 @@ def test_beats_are_counted_between_60_and_120(make_piece, style, beats_a_minute,
     assert beat(piece, p) == BEATS[wanted]
     octaves = np.log2(float(BEATS[wanted]) / beats_a_minute)
     assert abs(octaves - round(octaves)) < 0.6 / 12  # half a step, and rounding
+
+
+@pytest.mark.parametrize(("beats_a_minute", "of_a_minute"), [(70, 70), (100, 100), (50, 100), (168, 84)])
+@pytest.mark.parametrize("style", PRACTICES)
+def test_beats_are_played_at_the_pulse(make_piece, style, beats_a_minute, of_a_minute):
+    """A note on every beat, from a bar line in the middle of the piece on: the tempo sways about the pulse, no more."""
+    beat_q = PRACTICES[style].beat_q
+    onsets = np.arange(0, 96 * beat_q, beat_q, dtype=np.float32)
+    rows = np.stack([onsets, onsets * 0 + beat_q, onsets * 0 + 67, onsets * 0], 1)
+    bars = np.arange(0, 96 * beat_q, 4 * beat_q, dtype=np.float32)
+    piece = dataclasses.replace(make_piece(1), style=style, notes=rows, bars=bars)
+    quarter_s = 60 / beats_a_minute / beat_q
+    for start in (bars[2], bars[2] - beat_q):  # on a bar line, and with an upbeat
+        p = dataclasses.replace(
+            plan_performance([piece], 0, "piano", (0, 0)), start=start, stop=start + 20 * beat_q, quarter_s=quarter_s
+        )
+        beat_frames, beat_at = pulse(piece, p)
+        assert beat_frames * HOP / SAMPLE_RATE_HZ == pytest.approx(60 / of_a_minute)
+        first = 1 if start == bars[2] - beat_q else 0
+        turns = (note_events(piece, p)[:, 0] * SAMPLE_RATE_HZ / HOP - beat_at) / beat_frames
+        wanted = (np.arange(len(turns)) - first) * of_a_minute / beats_a_minute
+        sway_beats = 2 * PRACTICES[style].sway[1] * 8 * 4 / (2 * np.pi)  # both sways at their longest and strongest
+        jitter_s = 0.02
+        most = sway_beats * of_a_minute / beats_a_minute + jitter_s * of_a_minute / 60
+        assert np.abs(turns - wanted).max() < most < 0.7
 
 
 MAJOR, MINOR = [0, 2, 4, 5, 7, 9, 11], [0, 2, 3, 5, 7, 8, 11]

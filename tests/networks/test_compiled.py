@@ -27,7 +27,7 @@ needs_a_compiler = pytest.mark.skipif(not compiler_available(), reason="no C++ c
 def small_network(depth: int = 1) -> FrameTransformer:
     torch.manual_seed(0)
     size = {"width": 32, "depth": depth, "heads": 2, "hidden": 64}
-    network = FrameTransformer(bands=16, outputs=2, coarse=1, refinement=4, labels=LABELS, **size)
+    network = FrameTransformer(bands=16, outputs=2, coarse=1, refinement=4, pulse=2, labels=LABELS, **size)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     return network.eval().requires_grad_(False)
@@ -37,6 +37,7 @@ def inputs(shape: tuple[int, ...] = SHAPE) -> tuple[Tensor, Tensor, dict[str, Te
     generator = torch.Generator().manual_seed(1)
     log_snr = torch.linspace(-3, 4, shape[0])
     cond = {"style": torch.arange(shape[0]) % 3, "ensemble": torch.arange(shape[0]) % 4}
+    cond["pulse"] = torch.rand(shape[0], 2, generator=generator)
     return torch.randn(shape, generator=generator), log_snr, cond
 
 
@@ -50,7 +51,7 @@ def folder_of_a_compiler(path: Path, script: str) -> str:
 
 @pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=["float32", "bf16"])
 def compiled(request: pytest.FixtureRequest) -> tuple[Compiled, torch.dtype]:
-    return compile_ahead(small_network(), list(LABELS), SHAPE, request.param), request.param
+    return compile_ahead(small_network(), inputs()[2], SHAPE, request.param), request.param
 
 
 @needs_a_compiler
@@ -71,6 +72,7 @@ def test_it_says_what_the_network_says(compiled: tuple[Compiled, torch.dtype]) -
         (x_t + 1, log_snr, cond),
         (x_t, log_snr + 1, cond),
         (x_t, log_snr, {**cond, "style": 0 * cond["style"]}),
+        (x_t, log_snr, {**cond, "pulse": 0.5 * cond["pulse"]}),
     ):
         assert (network(*changed) - output).abs().max() > 0.01
 
@@ -88,7 +90,7 @@ def test_only_its_shape_goes_to_the_twin_and_nothing_else_is_ever_compiled(
         sent.append(len(flat[0]))
         return network.twin(flat)
 
-    subject = Compiled(original, watched, network.labels, network.shape)
+    subject = Compiled(original, watched, network.told, network.shape)
     before = {name: dict(each) for name, each in counters.items()}
     x_t, log_snr, cond = inputs()
     others = [
@@ -110,14 +112,14 @@ def test_only_its_shape_goes_to_the_twin_and_nothing_else_is_ever_compiled(
 def test_without_a_compiler_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CompilerError, match="no C\\+\\+ compiler on PATH"):
-        compile_ahead(small_network(), list(LABELS), SHAPE, torch.float32)
+        compile_ahead(small_network(), inputs()[2], SHAPE, torch.float32)
 
 
 def test_nowhere_to_write_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", folder_of_a_compiler(tmp_path, "exit 1"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with pytest.raises(CompilerError, match=r"FileNotFoundError: .*nowhere"):
-        compile_ahead(small_network(), list(LABELS), SHAPE, torch.float32)
+        compile_ahead(small_network(), inputs()[2], SHAPE, torch.float32)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="scripts of a POSIX shell")
@@ -139,7 +141,7 @@ def test_a_compiler_that_fails_is_told_in_one_line_and_leaves_nothing(
     script = f"[ \"$1\" = --version ] && echo 'g++ (stand-in) 12.0.0' && exit; nice > {tmp_path / 'niceness'}; {script}"
     monkeypatch.setenv("PATH", folder_of_a_compiler(tmp_path, script))
     with pytest.raises(CompilerError, match=told) as raised:
-        compile_ahead(small_network(depth=0), list(LABELS), SHAPE, torch.float32)
+        compile_ahead(small_network(depth=0), inputs()[2], SHAPE, torch.float32)
     assert "\n" not in str(raised.value)
     assert (tmp_path / "niceness").read_text().strip() == "19"
     assert list(temporary.iterdir()) == []
@@ -154,7 +156,7 @@ def test_compiling_ends_with_the_process_that_asked(tmp_path: Path) -> None:
     code = (
         "import torch; from diffusion.networks import FrameTransformer; from diffusion.networks.compiled import *\n"
         "network = FrameTransformer(bands=16, labels={}, width=32, depth=0, heads=2)\n"
-        "compile_ahead(network, [], (1, 1, 16, 32), torch.float32)"
+        "compile_ahead(network, {}, (1, 1, 16, 32), torch.float32)"
     )
     path = folder_of_a_compiler(tmp_path, script)
     environment = {**os.environ, "PATH": path, "TMPDIR": str(temporary)}

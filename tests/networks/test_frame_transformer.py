@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from diffusion.denoisers import NetworkDenoiser
 from diffusion.networks import FrameTransformer
-from diffusion.networks.frame_transformer import depthwise, rotary, rotate
+from diffusion.networks.frame_transformer import beat_waves, depthwise, rotary, rotate
 from diffusion.theory import Cosine
 
 
@@ -36,7 +36,7 @@ def test_output_has_the_frames_of_the_input_at_any_length(channels: int, outputs
 
 @pytest.mark.parametrize("refinement", [0, 4])
 def test_a_fresh_network_believes_nothing(refinement: int) -> None:
-    settings = {"bands": 16, "width": 32, "depth": 1, "heads": 2, "hidden": 32, "labels": {"style": 2}}
+    settings = {"bands": 16, "width": 32, "depth": 1, "heads": 2, "hidden": 32, "labels": {"style": 2}, "pulse": 2}
     net = FrameTransformer(**settings, outputs=2, coarse=1, refinement=refinement)
     assert torch.equal(net(torch.randn(1, 1, 16, 8), torch.zeros(1), {}), torch.zeros(1, 3, 16, 8))
 
@@ -89,6 +89,24 @@ def test_a_label_that_is_not_given_is_any() -> None:
     net, (x, log_snr, _) = network(), inputs(2)
     null = torch.zeros(2, dtype=torch.long)
     torch.testing.assert_close(net(x, log_snr, {}), net(x, log_snr, {"style": null, "ensemble": null}))
+
+
+def test_the_pulse_tells_every_token_its_place_in_a_beat() -> None:
+    net, (x, log_snr, cond) = network(pulse=3), inputs(2)
+    pulse = torch.tensor([[0.03, 0.2], [0.0, 0.7]], dtype=torch.float64)
+    told, untold = net(x, log_snr, {**cond, "pulse": pulse}), net(x, log_snr, cond)
+    assert (told[0] - untold[0]).abs().max() > 1e-2
+    torch.testing.assert_close(told[1], untold[1], rtol=0, atol=0)  # a rate of 0 tells nothing
+    torch.testing.assert_close(net(x, log_snr, {**cond, "pulse": pulse + torch.tensor([0.0, 1.0])}), told)
+    assert (net(x, log_snr, {**cond, "pulse": pulse + torch.tensor([0.0, 0.5])})[0] - told[0]).abs().max() > 1e-2
+
+
+def test_places_in_a_beat_go_round_and_on() -> None:
+    waves = beat_waves(torch.tensor([[1 / 12, 0.25]], dtype=torch.float64), 9, 4, 2)  # three tokens to a beat
+    torch.testing.assert_close(waves[:, 3:], waves[:, :-3])
+    torch.testing.assert_close(waves[0, 0], torch.tensor([-(0.75**0.5), 0.5, 0.5, -(0.75**0.5)], dtype=torch.float64))
+    later = beat_waves(torch.tensor([[1 / 12, 0.25 + 4 / 12]], dtype=torch.float64), 8, 4, 2)
+    torch.testing.assert_close(later, waves[:, 1:])
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 16, 10), (1, 2, 16, 8), (1, 1, 17, 8)])

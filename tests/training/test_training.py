@@ -15,7 +15,7 @@ from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import load
 from diffusion.data.dataset import VERSION, Features
 from diffusion.training.config import TrainingConfig
-from diffusion.training.loop import batches, draw, train, validate
+from diffusion.training.loop import batches, describe, draw, train, validate
 
 TINY = {
     "batch": 4, "frames": 16, "clip_frames": 32, "width": 32, "depth": 2, "heads": 2, "hidden": 64,
@@ -51,6 +51,8 @@ def write_features(folder: Path, split: str) -> None:
         "piece": torch.arange(n),
         "family": torch.arange(n),
         "transpose": torch.zeros(n, dtype=torch.long),
+        "beat_frames": torch.full((n,), 41.0),
+        "beat_at": torch.arange(n).double(),
     }
     codec = {"bands": 128, "sample_rate_hz": 32000, "hop_size": 512}
     labels = {
@@ -114,6 +116,23 @@ def test_a_gain_moves_every_clip_by_its_own_level(data: Path) -> None:
     assert bool((level > 0).all())
     assert bool((level <= 6 + 1e-4).all())
     assert len(level.unique()) == len(level)
+
+
+def test_a_pulse_is_learned_from_music_that_has_one(data: Path, tmp_path: Path) -> None:
+    train(TrainingConfig(steps=2, pulse=3, **TINY), data, tmp_path)
+    loaded = load(tmp_path)
+    assert loaded.network.get_parameter("pulse.weight").abs().max() > 0
+    cond = loaded.configuration.cond([{"style": 1, "beat": 2}, {}], [5, 6])
+    assert cond["style"].tolist() == [1, 0]
+    torch.testing.assert_close(cond["pulse"][:, 0], torch.tensor([90 / 60 / 62.5, 0.0]))
+    assert 0 <= cond["pulse"][0, 1] < 1
+    torch.testing.assert_close(loaded.configuration.cond([{"beat": 2}], [5])["pulse"], cond["pulse"][:1])
+    features = Features(data, "train")
+    features.columns["beat_frames"][:] = 0
+    describe(TrainingConfig(steps=2, pulse=3, **TINY), features)  # recordings: nothing is told, and nothing forgotten
+    features.settings["sources"] = [{"name": "a collection of scores"}]
+    with pytest.raises(ValueError, match="pulse: got 3, but the data were made before they said where beats are"):
+        describe(TrainingConfig(steps=2, pulse=3, **TINY), features)
 
 
 @pytest.mark.parametrize("k", [0.5, 1.0, 2.0])
@@ -193,7 +212,12 @@ def test_a_batch_depends_on_its_step_alone(data: Path) -> None:
 def test_labels_are_dropped_apart_and_together(data: Path) -> None:
     features, config = Features(data, "train"), TrainingConfig(steps=1, label_dropout=0.3, **{**TINY, "batch": 400})
     cond = draw(features, config, 0, 0)[3]
-    assert list(cond) == ["style", "ensemble", "mode", "tempo", "key", "beat"]
+    assert list(cond) == ["style", "ensemble", "mode", "tempo", "key", "beat", "pulse"]
+    pulse = cond.pop("pulse")
+    told = pulse[:, 0] > 0
+    assert abs(told.float().mean() - 0.49) < 0.12
+    assert not pulse[~told].any()
+    torch.testing.assert_close(pulse[told, 0], torch.full((int(told.sum()),), 1 / 41))
     style, ensemble = cond["style"] == 0, cond["ensemble"] == 0
     # p = 0.3 together or 0.3 alone: either 0.51, both 0.3 + 0.7 * 0.09 = 0.363
     assert abs(style.float().mean() - 0.51) < 0.12
