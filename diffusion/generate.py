@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="digest of the model that is meant, refused if another one is loaded")
     parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
+    parser.add_argument("--grid", help="where steps lie: early, uniform, log-snr, karras or trailing (default: early)")
     parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 2)")
+    parser.add_argument("--guidance-rule", help="moving, plain, rescaled or projected (default: moving)")
     parser.add_argument("--seed", help="seed, 0 to 2³² - 1 or any word (default: drawn)")
     parser.add_argument("--duration-s", type=float, help="length in seconds, 2.56 to 40.96 (default: 10.24)")
     parser.add_argument("--decoder", help="vocoder or griffin-lim (default: the model's best)")
@@ -52,7 +54,9 @@ def run(args: argparse.Namespace) -> None:
         model=args.model,
         sampler=args.sampler,
         steps=args.steps,
+        grid=args.grid,
         guidance_scale=args.guidance_scale,
+        guidance_rule=args.guidance_rule,
         seed=args.seed,
         duration_s=args.duration_s,
         decoder=args.decoder,

@@ -30,24 +30,28 @@ from diffusion.audio.codec import Decoder, LogMelCodec, MelParameters
 from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.wav import to_bytes
-from diffusion.data.labels import GUIDED, KEYS
+from diffusion.data.labels import ALONG, GUIDED, KEYS
 from diffusion.data.prior import draw
-from diffusion.denoisers import LEARNED_VARIANCES, Clipped, Guided
+from diffusion.denoisers import GUIDANCE_RULES, LEARNED_VARIANCES, Clipped, Guided
 from diffusion.networks.compiled import compile_ahead
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import SAMPLERS, Sampler
-from diffusion.theory import Cond, Denoiser, Estimate, Schedule, SeededNoise, Step, uniform_grid
+from diffusion.theory import GRIDS, STEPPED_GRIDS, Cond, Denoiser, Estimate, Schedule, SeededNoise, Step
 
 _log = logging.getLogger(__name__)
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 ANY = "any"
 LATER = ("mode", "tempo", "key", "beat")  # than the first files and links, which do not say them
 LABELS = ("style", "ensemble", *LATER)  # of a request; a model that lacks one of LATER knows only "any"
+UNSAID = {
+    "grid": "uniform",
+    "guidance_rule": "plain",
+}  # what files and links mean that do not say it
 SEEDS = 2**32
 DRAWN = -1  # stands for a seed that is drawn
 SEED_DIGITS = 20  # no seed has more, nor is read if it does
 MEL_TOLERANCE_DB = 0.5  # mean over a spectrogram; bf16 against float32 on a CPU measures 0.1, another seed 5 to 16
-SHARED = ("sampler", "knobs", "steps", "duration_s")  # by all clips of a batch
+SHARED = ("sampler", "knobs", "steps", "grid", "guidance_rule", "duration_s")  # by all clips of a batch
 RESULT_KEYS = ("drawn", "evaluations", "stopped_at", "version")  # what settings say beyond the request
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
@@ -64,7 +68,9 @@ HELP = {
     "beat": "Beats a minute; twice or half as many count as the same.",
     "sampler": "The method that walks from noise to music.",
     "steps": "How often the model looks; each look takes as long.",
-    "guidance_scale": "How strictly to follow the style: 1 leaves the model free, more is clearer and less varied.",
+    "grid": "Where the steps lie between noise and music.",
+    "guidance_scale": "How strictly to follow style and beat: 1 leaves the model free, more is clearer, less varied.",
+    "guidance_rule": "What guidance makes more of.",
     "seed": "A number or any word, such as your name: the same seed and settings give the same clip.",
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
     "decoder": "What turns the picture into sound.",
@@ -77,7 +83,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "Instant": {"sampler": "unipc", "steps": 8},
     "Balanced": {"sampler": "unipc", "steps": 20},
     "Full": {"sampler": "ddpm", "steps": 200},
-    "2020": {"sampler": "ddpm", "steps": 1000},
+    "2020": {"sampler": "ddpm", "steps": 1000, "grid": "uniform"},
 }
 
 
@@ -137,6 +143,8 @@ class Request:
     tempo: str = ANY
     key: str = ANY
     beat: str = ANY
+    grid: str = "early"
+    guidance_rule: str = "moving"
 
     def __post_init__(self) -> None:
         for name in (*LABELS, "model"):
@@ -144,6 +152,10 @@ class Request:
                 raise ValueError(f"{name}: got {getattr(self, name)!r}, need a word")
         if not isinstance(self.sampler, str) or self.sampler not in SAMPLERS:
             raise ValueError(f"sampler: got {self.sampler!r}, allowed {', '.join(SAMPLERS)}")
+        if self.grid not in STEPPED_GRIDS:
+            raise ValueError(f"grid: got {self.grid!r}, allowed {', '.join(STEPPED_GRIDS)}")
+        if not isinstance(self.guidance_rule, str) or self.guidance_rule not in GUIDANCE_RULES:
+            raise ValueError(f"guidance_rule: got {self.guidance_rule!r}, allowed {', '.join(GUIDANCE_RULES)}")
         if self.decoder not in ("", *DECODERS):
             raise ValueError(f"decoder: got {self.decoder!r}, allowed {', '.join(DECODERS)}")
         for name, whole in (("steps", True), ("seed", True), ("guidance_scale", False), ("duration_s", False)):
@@ -169,7 +181,7 @@ class Request:
         for name in ("style", "ensemble", "seed"):
             if name not in settings:
                 raise ValueError(f"{name}: got nothing, need a value")
-        return cls(**{name: settings[name] for name in names if name in settings})
+        return cls(**UNSAID | {name: settings[name] for name in names if name in settings})
 
     def to_query(self) -> str:
         """A URL query, knobs beside the rest."""
@@ -183,7 +195,7 @@ class Request:
         settings: dict[str, Any] = {}
         knobs: dict[str, Any] = {}
         for name, text in parse_qsl(query, keep_blank_values=True):
-            if name in (*LABELS, "sampler", "decoder", "model"):
+            if name in (*LABELS, "sampler", "grid", "guidance_rule", "decoder", "model"):
                 settings[name] = text
             elif name == "seed":
                 settings[name] = seed_of(text)
@@ -298,6 +310,14 @@ class Studio:
             "titles": {name: DECODERS[name][0] for name in self.codecs},
             "summaries": {name: DECODERS[name][1] for name in self.codecs},
         }
+        grids = {name: GRIDS[name] for name in STEPPED_GRIDS}
+        for name, named in (("grid", grids), ("guidance_rule", GUIDANCE_RULES)):
+            options[name] = {
+                "default": getattr(defaults, name),
+                "choices": list(named),
+                "titles": {choice: each.title for choice, each in named.items()},
+                "summaries": {choice: each.summary for choice, each in named.items()},
+            }
         for name, sentence in HELP.items():
             options[name]["help"] = sentence
         options["sampler"]["summaries"] = {name: sampler.summary for name, sampler in SAMPLERS.items()}
@@ -373,7 +393,7 @@ class Studio:
         return self.generate_many([request], stop)
 
     def generate_many(self, requests: Sequence[Request], stop: Stop | None = None) -> Generator[Preview | Clip]:
-        """As `generate`, for several requests of one sampler, number of steps and duration as one batch.
+        """As `generate`, for several requests of one sampler, steps and duration as one batch.
 
         Previews of the first, then a Clip for each. Every clip is what it would be alone within MEL_TOLERANCE_DB (its
         noise is the same to the bit), and its seconds are its share of the batch's, which is less than it takes alone.
@@ -408,7 +428,7 @@ class Studio:
             for labels, each in zip(chosen, requests, strict=True)
         ]
         known = [labels | more for labels, more in zip(chosen, drawn, strict=True)]
-        cond = {name: torch.tensor([each[name] for each in known], device=self.device) for name in self.labels}
+        cond = self._loaded.configuration.cond(known, [each.seed for each in requests], self.device)
         labels = [self.guided_label(each) for each in requests]
         scales = {
             name: torch.tensor(
@@ -418,9 +438,10 @@ class Studio:
             for name in GUIDED
             if name in labels
         }
-        guided = Clipped(Guided(self._denoiser, scales), self.codec.bounds)
+        rule = GUIDANCE_RULES[first.guidance_rule]
+        guided = Clipped(Guided(self._denoiser, scales, rule, also=ALONG), self.codec.bounds)
         watched = _Watched(guided, stop)
-        times = uniform_grid(guided.schedule, first.steps)
+        times = GRIDS[first.grid](guided.schedule, first.steps)
         step: Step | None = None
         features: Tensor | None = None
         try:
@@ -494,7 +515,8 @@ class Studio:
         rows = 1 if self.guided_label(request) is None else 2
         shape = (rows, 1, self.mel.bands, self.mel.frames_of(request.duration_s))
         try:
-            network = compile_ahead(self._loaded.network, list(self.labels), shape, self._denoiser.dtype)
+            cond = self._loaded.configuration.cond([{}] * rows, [0] * rows)
+            network = compile_ahead(self._loaded.network, cond, shape, self._denoiser.dtype)
             candidate = copy.copy(self)
             candidate._denoiser = replace(self._denoiser, inner=self._loaded.configuration.denoiser(network))
             before, after = (deque(each.generate(request), maxlen=1)[0] for each in (self, candidate))

@@ -67,7 +67,10 @@ def test_values_may_be_text() -> None:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"axis_x": "duration_s"}, "axis_x: got 'duration_s', allowed sampler, steps, guidance_scale, seed, style"),
+        (
+            {"axis_x": "duration_s"},
+            "axis_x: got 'duration_s', allowed sampler, steps, grid, guidance_scale",
+        ),
         ({"axis_y": "sampler"}, "axis_y: got 'sampler', which is axis_x already; allowed steps"),
         ({"values_x": "unipc, magic"}, "values_x: sampler: got 'magic', allowed unipc"),
         ({"values_y": "3, 0"}, "values_y: steps: got 0, allowed a whole number from 1 to 1000"),

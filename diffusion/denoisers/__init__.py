@@ -1,7 +1,7 @@
 """Denoisers that wrap denoisers: whatever changes a prediction is one of these."""
 
 from .clipping import Clipped, DynamicallyClipped
-from .guidance import GUIDANCE_RULES, Guided, Interval, Plain, Projected, Rescaled, Rule
+from .guidance import GUIDANCE_RULES, Guided, Interval, Moving, Plain, Projected, Rescaled, Rule
 from .network import LEARNED_VARIANCES, PREDICTIONS, Network, NetworkDenoiser
 from .time_blind import TimeBlind
 
@@ -12,7 +12,7 @@ WRAPPERS: dict[str, type[Guided] | type[Interval] | type[Clipped] | type[Dynamic
     "dynamically-clipped": DynamicallyClipped,
     "time-blind": TimeBlind,
 }
-"""Each class has a `title` and a `summary`, one plain sentence; the classes of `GUIDANCE_RULES` too."""
+"""Each class has a `title` and a `summary`, one plain sentence; the `GUIDANCE_RULES` too."""
 
 __all__ = [
     "GUIDANCE_RULES",
@@ -23,6 +23,7 @@ __all__ = [
     "DynamicallyClipped",
     "Guided",
     "Interval",
+    "Moving",
     "Network",
     "NetworkDenoiser",
     "Plain",

@@ -86,6 +86,23 @@ class Projected:
         return Plain()(x0, push.reshape(changes.shape).to(x0), strengths)
 
 
+@dataclass(frozen=True)
+class Moving:
+    """Another rule for what moves: deviations from the mean over the last axis, which is time. The mean stays labelled.
+
+    The mean over time of every band is the sound of the instruments and how loud they are, which a style hardly
+    changes; exaggerated, it makes every clip of a style sound alike.
+    """
+
+    rule: Rule = Plain()
+    title: ClassVar[str] = "Moving"
+    summary: ClassVar[str] = "Guide only what moves in time: the music, not the sound of the instruments."
+
+    def __call__(self, x0: Tensor, changes: Tensor, strengths: Tensor) -> Tensor:
+        still = x0.mean(-1, keepdim=True)
+        return still + self.rule(x0 - still, changes - changes.mean(-1, keepdim=True), strengths)
+
+
 PLAIN = Plain()
 
 
@@ -98,12 +115,14 @@ class Guided:
     adds (scale - 1) (x0 - without) for each, `without` knowing all labels but that one: it sharpens what the others
     leave open of this label, log p(label | x_t, others). The two agree for equal scales where the labels bear on x_t
     independently. A scale of 1 for the whole batch costs nothing, any other one more pass; all passes go as one batch.
+    What `also` names is withheld together with any label, where it is told at all: its pull is exaggerated as well.
     A learned variance stays the labelled one.
     """
 
     inner: Denoiser
     scale: Tensor | Mapping[str, Tensor]
     rule: Rule = PLAIN
+    also: tuple[str, ...] = ()
     title: ClassVar[str] = "Classifier-free guidance"
     summary: ClassVar[str] = "Exaggerate what the chosen labels change: closer to the label, less varied."
 
@@ -135,9 +154,13 @@ class Guided:
             unknown = self.scale.keys() - cond.keys()
             if unknown:
                 raise ValueError(f"scale: got {', '.join(sorted(unknown))}, allowed {', '.join(cond) or 'no label'}")
-            scales = [(scale, {**cond, name: torch.zeros_like(cond[name])}) for name, scale in self.scale.items()]
+            scales = [(scale, self._without(name, cond)) for name, scale in self.scale.items()]
         on = [(scale, without) for scale, without in scales if not bool((scale == 1).all())]
         return [scale for scale, _ in on], [without for _, without in on]
+
+    def _without(self, label: str, cond: Cond) -> dict[str, Tensor]:
+        withheld = [name for name in (label, *self.also) if name in cond]
+        return {**cond, **{name: torch.zeros_like(cond[name]) for name in withheld}}
 
 
 @dataclass(frozen=True)
@@ -193,8 +216,9 @@ def _split(beliefs: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return passes[0], passes[1:]
 
 
-GUIDANCE_RULES: dict[str, type[Plain] | type[Rescaled] | type[Projected]] = {
-    "plain": Plain,
-    "rescaled": Rescaled,
-    "projected": Projected,
+GUIDANCE_RULES: dict[str, Plain | Rescaled | Projected | Moving] = {
+    "moving": Moving(),
+    "plain": PLAIN,
+    "rescaled": Rescaled(),
+    "projected": Projected(),
 }

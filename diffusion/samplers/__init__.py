@@ -2,6 +2,7 @@
 
 from .ancestral import DDPM, NaiveSkipping
 from .base import Draws, Model, Sampler
+from .cost import evaluations
 from .ddim import DDIM, Euler
 from .dpm_solver import DPMSolver2M, DPMSolver2MSDE, DPMSolver3M
 from .heun import Heun
@@ -40,4 +41,5 @@ __all__ = [
     "PredictorCorrector",
     "Sampler",
     "UniPC",
+    "evaluations",
 ]

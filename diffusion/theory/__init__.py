@@ -5,7 +5,18 @@ One symbol, one meaning: t runs from 0 (data) to 1 (noise) and x_t = alpha x0 + 
 
 from .estimate import Cond, Denoiser, Estimate, LogVariance, Mix, Spread
 from .gaussian import GaussianDenoiser, MixtureDenoiser, gaussian_belief
-from .grid import GRIDS, Grid, NamedGrid, full_grid, karras_grid, log_snr_grid, trailing_grid, uniform_grid
+from .grid import (
+    GRIDS,
+    STEPPED_GRIDS,
+    Grid,
+    NamedGrid,
+    early_grid,
+    full_grid,
+    karras_grid,
+    log_snr_grid,
+    trailing_grid,
+    uniform_grid,
+)
 from .noise import Noise, SeededNoise
 from .process import (
     Posterior,
@@ -37,6 +48,7 @@ from .step import Step
 __all__ = [
     "GRIDS",
     "SCHEDULES",
+    "STEPPED_GRIDS",
     "Cond",
     "ConstantBetas",
     "Cosine",
@@ -63,6 +75,7 @@ __all__ = [
     "TabulatedBetas",
     "Transition",
     "broadcast",
+    "early_grid",
     "full_grid",
     "gaussian_belief",
     "jump",

@@ -11,7 +11,7 @@ from torch import Tensor
 from .schedule import Level, Schedule, broadcast
 
 Cond = Mapping[str, Tensor]
-"""Labels by name: LongTensor (B,); index 0 stands for "any"."""
+"""Labels by name, LongTensor (B,), in which index 0 stands for "any"; and what else a network may be told, (B, ...)."""
 
 
 @dataclass(frozen=True)

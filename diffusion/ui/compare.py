@@ -31,7 +31,9 @@ GRIDS, GRID_BYTES = 16, 256 * 2**20
 TITLES = {
     "sampler": "Sampler",
     "steps": "Steps",
+    "grid": "Time grid",
     "guidance_scale": "Guidance",
+    "guidance_rule": "Guidance rule",
     "seed": "Seed",
     "style": "Style",
     "ensemble": "Ensemble",

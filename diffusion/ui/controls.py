@@ -13,6 +13,7 @@ from diffusion.ui.words import tr
 
 NUMBERS = ("steps", "guidance_scale", "duration_s")
 FINE = ("key", "beat")  # labels that most leave open
+EXPLAINED = {"grid": "Time grid", "guidance_rule": "Guidance rule"}  # radios with a sentence on each choice
 RACE = "2020"  # the preset that is raced against another, and no setting of the rail
 KEYS = '<button type="button" class="show-keys" aria-label="Keys"><kbd>?</kbd></button>'
 # `value` is the preset that the rail agrees with.
@@ -90,9 +91,7 @@ class Rail:
                 with gr.Column(elem_id=f"{name}-group", min_width=0):
                     controls[name] = gr.Radio(label=tr(name.capitalize()), **_choices(options, name))
         with gr.Column(elem_id="sampler-group", min_width=0):
-            sampler = _choices(options, "sampler")
-            sampler["info"] = tr(options["sampler"]["summaries"][sampler["value"]])
-            controls["sampler"] = gr.Dropdown(label=tr("Sampler"), filterable=False, **sampler)
+            controls["sampler"] = gr.Dropdown(label=tr("Sampler"), filterable=False, **_explained(options, "sampler"))
         with gr.Column(elem_id="steps-group", min_width=0):
             default, words = options["steps"]["default"], {"label": tr("Steps"), "info": tr(options["steps"]["help"])}
             controls["steps"] = gr.Number(default, step=1, elem_id="steps", **words)
@@ -113,7 +112,9 @@ class Rail:
         for name in FINE:
             if name in self.studio.labels:
                 self.controls[name] = gr.Radio(label=tr(name.capitalize()), **_choices(options, name))
-        decoder = _choices(options, "decoder") | {"info": tr(options["decoder"]["help"])}
+        for name, label in EXPLAINED.items():
+            self.controls[name] = gr.Radio(label=tr(label), **_explained(options, name))
+        decoder = _choices(options, "decoder")
         self.controls["duration_s"] = _slider(options, "duration_s", "Length", options["duration_s"]["minimum"])
         self.controls["decoder"] = gr.Radio(label=tr("Sound"), **decoder)
 
@@ -143,13 +144,17 @@ class Rail:
         values = {control: getattr(request, name) for name, control in self.controls.items()}
         values[self.controls["decoder"]] = request.decoder or self.studio.decoder
         own = {self.knobs[request.sampler, name]: value for name, value in request.knobs.items()}
-        return values | own | {self.keep: True} | self.shown(request.sampler)
+        words = {self.controls[name]: self.explained(name, getattr(request, name)) for name in EXPLAINED}
+        return values | own | {self.keep: True} | self.shown(request.sampler) | words
 
     def shown(self, sampler: str) -> dict[Any, Any]:
         """The sampler chosen, with its sentence and its knobs in sight."""
-        summary = tr(self.options["sampler"]["summaries"][sampler])
         groups = {group: gr.Group(visible=name == sampler) for name, group in self.groups.items()}
-        return {self.controls["sampler"]: gr.Dropdown(value=sampler, info=summary), **groups}
+        return {self.controls["sampler"]: gr.Dropdown(**_chosen(self.options, "sampler", sampler)), **groups}
+
+    def explained(self, name: str, value: str) -> Any:
+        """A radio of EXPLAINED with its choice made, and what that means."""
+        return gr.Radio(**_chosen(self.options, name, value))
 
     def preset(self, name: str) -> dict[Any, Any]:
         """The sampler and the steps of a preset."""
@@ -173,6 +178,15 @@ def build_knobs(options: dict[str, Any]) -> tuple[dict[tuple[str, str], Any], di
 def _choices(options: dict[str, Any], name: str) -> dict[str, Any]:
     pairs = [(tr(options[name]["titles"][value]), value) for value in options[name]["choices"]]
     return {"choices": pairs, "value": options[name]["default"], "info": tr(options[name]["help"]), "elem_id": name}
+
+
+def _explained(options: dict[str, Any], name: str) -> dict[str, Any]:
+    """Choices under which the chosen one's own sentence stands."""
+    return _choices(options, name) | _chosen(options, name, options[name]["default"])
+
+
+def _chosen(options: dict[str, Any], name: str, value: str) -> dict[str, Any]:
+    return {"value": value, "info": tr(options[name]["summaries"][value])}
 
 
 def _slider(options: dict[str, Any], name: str, label: str, step: float) -> Any:

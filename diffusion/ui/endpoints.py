@@ -42,7 +42,8 @@ def build_endpoints(visits: Visits) -> None:
         inputs.append(gr.JSON({}, label="knobs"))
         inputs[-1].api_info = lambda: {"type": "object"}  # MCP's validation refuses the schema of gr.JSON
         inputs.append(gr.Textbox(known["decoder"]["default"], label="decoder"))
-        later = [gr.Textbox(known[name]["default"], label=name) for name in LATER] + [gr.Textbox("", label="model")]
+        later = [gr.Textbox(known[name]["default"], label=name) for name in (*LATER, "grid", "guidance_rule")]
+        later.append(gr.Textbox("", label="model"))
         audio = gr.Audio(label="clip", type="filepath")
         settings = gr.JSON(label="settings")
         listing = gr.JSON(label="options")
@@ -66,6 +67,8 @@ def build_endpoints(visits: Visits) -> None:
         tempo: str,
         key: str,
         beat: str,
+        grid: str,
+        guidance_rule: str,
         model: str,
         http: gr.Request,
     ) -> tuple[str, dict[str, Any]]:
@@ -78,7 +81,7 @@ def build_endpoints(visits: Visits) -> None:
             ensemble: Who plays it, such as organ, or any.
             sampler: The method that walks from noise to music, such as unipc (the best of few steps), ddim or ddpm.
             steps: How many steps it takes, 1 to 1000; 20 are enough for unipc.
-            guidance_scale: How strictly to follow the style, 1 to 15; 1 is no guidance.
+            guidance_scale: How strictly to follow style and beat, 1 to 15; 1 is no guidance.
             seed: A whole number or any word; -1 draws one. The settings that come back hold the one that was used.
             duration_s: The length in seconds, 2.56 to 40.96 in steps that `/options` names.
             knobs: The sampler's own settings by name, such as {"eta": 0.5} for ddim; what is missing takes its default.
@@ -87,6 +90,8 @@ def build_endpoints(visits: Visits) -> None:
             tempo: Slow, medium, fast or any, in the same way.
             key: The tonic, such as C, Db or F#, or any.
             beat: Beats a minute, between 60 and 120 as `/options` has them, or any.
+            grid: Where the steps lie between noise and music: early, uniform, log-snr, karras or trailing.
+            guidance_rule: What guidance makes more of: moving, plain, rescaled or projected.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         with in_words():
@@ -104,6 +109,8 @@ def build_endpoints(visits: Visits) -> None:
                 tempo=tempo,
                 key=key,
                 beat=beat,
+                grid=grid,
+                guidance_rule=guidance_rule,
                 model=model,
             )
             clip = deque(visits.studio.generate(request), maxlen=1)[0]
@@ -130,6 +137,8 @@ def build_endpoints(visits: Visits) -> None:
         tempo: str,
         key: str,
         beat: str,
+        grid: str,
+        guidance_rule: str,
         model: str,
     ) -> tuple[str, str, list[dict[str, Any]]]:
         """Compose a grid of up to 25 clips that differ in two settings. Returns an HTML report that plays them all, the
@@ -139,8 +148,8 @@ def build_endpoints(visits: Visits) -> None:
         setting that is on an axis does not matter as a base.
 
         Args:
-            axis_x: What differs across the columns: sampler, steps, guidance_scale, seed, style, ensemble, mode, tempo,
-                key, beat.
+            axis_x: What differs across the columns: sampler, steps, grid, guidance_scale, guidance_rule, seed, style,
+                ensemble, mode, tempo, key, beat.
             values_x: Its values, with commas between them, such as 5, 10, 20.
             axis_y: What differs down the rows: another one of these.
             values_y: Its values, with commas between them, such as unipc, ddim.
@@ -148,7 +157,7 @@ def build_endpoints(visits: Visits) -> None:
             ensemble: Who plays them, such as organ, or any.
             sampler: The method that walks from noise to music.
             steps: How many steps it takes, 1 to 1000.
-            guidance_scale: How strictly to follow the style, 1 to 15; 1 is no guidance.
+            guidance_scale: How strictly to follow style and beat, 1 to 15; 1 is no guidance.
             seed: A whole number or any word; -1 draws one for the whole grid.
             duration_s: The length of each clip in seconds, 2.56 to 40.96 in steps that `/options` names.
             knobs: The sampler's own settings by name; other samplers of the grid have theirs at the defaults.
@@ -158,6 +167,8 @@ def build_endpoints(visits: Visits) -> None:
             tempo: Slow, medium, fast or any, where the model knows them.
             key: The tonic, such as C, Db or F#, or any, where the model knows them.
             beat: Beats a minute as `/options` has them, or any, where the model knows them.
+            grid: Where the steps lie between noise and music: early, uniform, log-snr, karras or trailing.
+            guidance_rule: What guidance makes more of: moving, plain, rescaled or projected.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         studio = visits.studio
@@ -176,12 +187,14 @@ def build_endpoints(visits: Visits) -> None:
                 tempo=tempo,
                 key=key,
                 beat=beat,
+                grid=grid,
+                guidance_rule=guidance_rule,
                 model=model,
             )
-            grid = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values
-            run = compose_grid(studio, grid, cache=visits.clips, distances=distances)
+            pairs = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values
+            run = compose_grid(studio, pairs, cache=visits.clips, distances=distances)
         cells = in_order({each.place: each for each in run if isinstance(each, Cell)}.values())
-        files = {"html": report(studio, grid, cells), "csv": to_csv(cells)}
+        files = {"html": report(studio, pairs, cells), "csv": to_csv(cells)}
         html, rows = (
             save_bytes_to_cache(text.encode(), f"out-of-noise-comparison.{ending}", cache_dir=page.GRADIO_CACHE)
             for ending, text in files.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 from textwrap import shorten
@@ -21,7 +22,7 @@ from starlette.staticfiles import StaticFiles
 from diffusion.studio import Request, Studio, draw_seed, seed_of
 from diffusion.ui.assets import BROWSER, starting
 from diffusion.ui.compare import Comparisons, compare_room, connect
-from diffusion.ui.controls import Rail, build_presets, preset_of
+from diffusion.ui.controls import EXPLAINED, Rail, build_presets, preset_of
 from diffusion.ui.endpoints import build_endpoints
 from diffusion.ui.events import AT_ONCE, MODEL, QUEUED
 from diffusion.ui.film import notes
@@ -283,6 +284,9 @@ def build(
         sampler, steps, seed = (rail.controls[name] for name in ("sampler", "steps", "seed"))
         rail.dice.click(draw_seed, outputs=seed, **AT_ONCE)
         sampler.input(rail.shown, inputs=sampler, outputs=[sampler, *rail.groups.values()], **AT_ONCE)
+        for name in EXPLAINED:
+            radio = rail.controls[name]
+            radio.input(partial(rail.explained, name), inputs=radio, outputs=radio, **AT_ONCE)
         seed.change(_meaning, inputs=seed, outputs=rail.meaning, trigger_mode="always_last", **AT_ONCE)
         presets.choose(on_preset, outputs=[steps, sampler, *rail.groups.values()], **AT_ONCE)
         gr.on(

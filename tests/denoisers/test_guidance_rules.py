@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffusion.denoisers import GUIDANCE_RULES, Guided, Interval, Plain, Projected, Rescaled
+from diffusion.denoisers import GUIDANCE_RULES, Guided, Interval, Moving, Plain, Projected, Rescaled
 from diffusion.theory import LogVariance
 
 B = 5
@@ -27,7 +27,7 @@ def agree(estimate, x_t, level):
     torch.testing.assert_close(level.alpha[:, None] * estimate.x0 + level.sigma[:, None] * estimate.eps, x_t)
 
 
-@pytest.mark.parametrize("rule", [Plain(), Rescaled(1.0), Projected()])
+@pytest.mark.parametrize("rule", [Plain(), Rescaled(1.0), Projected(), Moving()])
 @pytest.mark.parametrize("scale", [torch.tensor(1.0), torch.ones(B), {"component": torch.ones(B)}, {}])
 def test_scale_1_is_off_and_makes_one_pass(counted, x_t, t, rule, scale):
     guided = Guided(counted, scale, rule)(x_t, t, COND)
@@ -35,7 +35,7 @@ def test_scale_1_is_off_and_makes_one_pass(counted, x_t, t, rule, scale):
     assert torch.equal(guided.x0, counted.inner(x_t, t, COND).x0)
 
 
-@pytest.mark.parametrize("rule", [Plain(), Rescaled(0.0), Rescaled(0.7), Projected(), Projected(limit=0.2)])
+@pytest.mark.parametrize("rule", [Plain(), Rescaled(0.0), Rescaled(0.7), Projected(), Projected(limit=0.2), Moving()])
 def test_x0_and_eps_agree_and_the_variance_is_the_labelled_one(counted, x_t, t, rule):
     guided = Guided(counted, torch.tensor(3.0), rule)(x_t, t, COND)
     agree(guided, x_t, counted.schedule(t))
@@ -76,6 +76,16 @@ def test_one_label_alone_is_the_one_scale(mixture, x_t, t):
     torch.testing.assert_close(
         Guided(mixture, {"component": scale})(x_t, t, COND).x0, Guided(mixture, scale)(x_t, t, COND).x0
     )
+
+
+@pytest.mark.parametrize("coupling", [0.0, 0.5])
+def test_what_is_withheld_along_with_a_label_is_exaggerated_too(two_labels, t, coupling):
+    x_t = torch.randn(B, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    scale, denoiser = torch.tensor(2.5, dtype=torch.float64), two_labels(coupling=coupling)
+    along = Guided(denoiser, {"row": scale}, also=("column", "never told"))(x_t, t, PAIR)
+    torch.testing.assert_close(along.x0, Guided(denoiser, scale)(x_t, t, PAIR).x0)
+    torch.testing.assert_close(along.eps, Guided(denoiser, scale)(x_t, t, PAIR).eps)
+    assert not torch.allclose(along.x0, Guided(denoiser, {"row": scale})(x_t, t, PAIR).x0)
 
 
 def test_unknown_label_is_refused(mixture, x_t, t):
@@ -125,6 +135,18 @@ def test_projection_keeps_eta_of_the_parallel_part(seed, eta):
     torch.testing.assert_close(rest, (along(rest) / along(x0))[:, None, None] * x0)
 
 
+@settings(deadline=None)
+@given(seed=st.integers(0, 10**6), labels=st.integers(1, 3), within=st.sampled_from([Plain(), Rescaled(), Projected()]))
+def test_what_stands_still_is_not_guided(seed, labels, within):
+    x0, changes, strengths = tensors(seed, labels)
+    guided = Moving(within)(x0, changes, strengths)
+    torch.testing.assert_close(guided.mean(-1), x0.mean(-1))
+    still = torch.ones_like(x0) * x0.mean(-1, keepdim=True)
+    torch.testing.assert_close(Moving(within)(x0, changes + still, strengths), guided)
+    moving, moves = x0 - still, changes - changes.mean(-1, keepdim=True)
+    torch.testing.assert_close(guided - still, within(moving, moves, strengths))
+
+
 def test_limit_shrinks_only_the_large_changes():
     x0, changes, strengths = tensors(7)
     changes = changes * torch.linspace(0.1, 3, B).reshape(1, B, 1, 1)
@@ -170,5 +192,5 @@ def test_refusals():
 
 def test_rules_explain_themselves():
     for rule in GUIDANCE_RULES.values():
-        assert rule().title
-        assert rule().summary.endswith(".")
+        assert rule.title
+        assert rule.summary.endswith(".")

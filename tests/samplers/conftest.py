@@ -32,15 +32,16 @@ class Gaussians:
     """The data above on a schedule: its exact denoiser, its exact laws."""
 
     schedule: Schedule
+    variance: Tensor = VARIANCE
 
     @property
     def denoiser(self) -> GaussianDenoiser:
-        return GaussianDenoiser(self.schedule, MEAN, VARIANCE)
+        return GaussianDenoiser(self.schedule, MEAN, self.variance)
 
     def law(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (3,) of x_t."""
         level = self.schedule(t)
-        return level.alpha * MEAN, level.alpha**2 * VARIANCE + level.sigma**2
+        return level.alpha * MEAN, level.alpha**2 * self.variance + level.sigma**2
 
     def flow(self, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
         """Where the probability-flow equation takes x_t: it keeps the place within the Gaussian."""
@@ -76,5 +77,5 @@ class Gaussians:
 
 
 @pytest.fixture
-def gaussians() -> Callable[[Schedule], Gaussians]:
+def gaussians() -> Callable[..., Gaussians]:
     return Gaussians

@@ -66,6 +66,10 @@ def test_a_stopped_batch_gives_every_clip_as_it_was_believed(studio: Studio) -> 
 def test_what_does_not_fit_into_one_batch_is_refused_at_once(studio: Studio) -> None:
     with pytest.raises(ValueError, match="steps"):
         studio.generate_many([BATCH[0], replace(BATCH[0], steps=5)])
+    with pytest.raises(ValueError, match="grid"):
+        studio.generate_many([BATCH[0], replace(BATCH[0], grid="karras")])
+    with pytest.raises(ValueError, match="guidance_rule"):
+        studio.generate_many([BATCH[0], replace(BATCH[0], guidance_rule="plain")])
     with pytest.raises(ValueError, match="at least one"):
         studio.generate_many([])
     with pytest.raises(ValueError, match="style: got 'jazz'"):

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffusion.denoisers import GUIDANCE_RULES
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import LABELS, LATER, RANGES, Request, Studio
+from diffusion.studio import LABELS, LATER, RANGES, STEPPED_GRIDS, Request, Studio
 
 BASE: dict[str, Any] = {"style": "chorale", "ensemble": "piano", "seed": 1}
 
@@ -35,6 +36,8 @@ def requests(draw: st.DrawFn) -> Request:
         steps=draw(st.integers(*RANGES["steps"])),
         guidance_scale=draw(st.floats(*RANGES["guidance_scale"])),
         duration_s=draw(st.floats(*RANGES["duration_s"])),
+        grid=draw(st.sampled_from(STEPPED_GRIDS)),
+        guidance_rule=draw(st.sampled_from([*GUIDANCE_RULES])),
         decoder=draw(st.sampled_from(["", "vocoder", "griffin-lim"])),
         knobs=knobs,
         model=draw(st.sampled_from(["", "0123456789ab", "123456789012", "1e10"])),
@@ -61,6 +64,15 @@ def test_links_and_files_from_before_some_labels_leave_them_open(request: Reques
     assert Request.from_query(query) == Request.from_query(f"{query}&tempo=any") == before
 
 
+@given(requests())
+def test_links_and_files_from_before_there_was_a_choice_mean_even_steps_and_plain_guidance(request: Request) -> None:
+    before = replace(request, grid="uniform", guidance_rule="plain")
+    settings = {name: value for name, value in request.to_dict().items() if name not in ("grid", "guidance_rule")}
+    unsaid = ("grid=", "guidance_rule=")
+    query = "&".join(each for each in request.to_query().split("&") if not each.startswith(unsaid))
+    assert Request.from_dict(settings) == Request.from_query(query) == before
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -77,6 +89,10 @@ def test_links_and_files_from_before_some_labels_leave_them_open(request: Reques
         ({"duration_s": 41.0}, ["duration_s", "41.0", "2.56 to 40.96"]),
         ({"sampler": "magic"}, ["sampler", "'magic'", "ddim", "dpmpp-2m"]),
         ({"sampler": ["ddim"]}, ["sampler", "ddim"]),
+        ({"grid": "square"}, ["grid", "'square'", "early, uniform, log-snr, karras, trailing"]),
+        ({"grid": "full"}, ["grid", "'full'", "early"]),
+        ({"guidance_rule": "loud"}, ["guidance_rule", "'loud'", "moving, plain, rescaled, projected"]),
+        ({"guidance_rule": ["plain"]}, ["guidance_rule", "['plain']"]),
         ({"decoder": "radio"}, ["decoder", "'radio'", "vocoder, griffin-lim"]),
         ({"sampler": "ddim", "knobs": {"eta": 2}}, ["eta", "2", "0 to 1"]),
         ({"sampler": "ddim", "knobs": {"eta": "high"}}, ["eta", "'high'", "0 to 1"]),

@@ -42,7 +42,9 @@ def test_a_run_shows_its_noise_then_every_step_then_the_clip(studio: Studio) -> 
     noise = SeededNoise([5])(0, torch.empty(1, 1, 128, 160))
     np.testing.assert_array_equal(previews[0].x, noise[0, 0])
     assert previews[0].x0 is None
-    assert [each.t for each in previews] == [1, 0.75, 0.5, 0.25, 0]
+    assert [each.t for each in previews] == pytest.approx([1 - (i / 4) ** 1.5 for i in range(5)])
+    evenly = clip_of(studio.generate(request(grid="uniform")))
+    assert not np.array_equal(evenly.features, previews[-1].x)
     assert all(a.log_snr < b.log_snr for a, b in pairwise(previews))
     assert [each.evaluations for each in previews] == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(previews[-1].x, previews[-1].x0)
@@ -72,6 +74,8 @@ def test_the_same_request_gives_the_same_file(studio: Studio, small_checkpoint: 
         {"key": "F#"},
         {"beat": "82"},
         {"guidance_scale": 4.0},
+        {"grid": "karras"},
+        {"guidance_rule": "projected"},
         {"steps": 5},
         {"sampler": "ddim"},
     ],
@@ -80,6 +84,19 @@ def test_the_same_request_gives_the_same_file(studio: Studio, small_checkpoint: 
 def test_every_setting_is_heard(studio: Studio, change: dict[str, Any]) -> None:
     before, after = (clip_of(studio.generate(each)).features for each in (request(), request(**change)))
     assert np.abs(before - after).mean() > 1e-4
+
+
+def test_the_network_hears_the_pulse_of_the_beat(studio: Studio) -> None:
+    """Deaf to the pulse, it makes another clip of the same beat."""
+    pulse = studio._loaded.network.get_parameter("pulse.weight")
+    heard = {}
+    for name, scale in (("pulse", 1.0), ("deaf", 0.0)):
+        before = pulse.detach().clone()
+        pulse.data *= scale
+        heard[name] = [clip_of(studio.generate(request(beat=beat))).features for beat in ("any", "82")]
+        pulse.data.copy_(before)
+    np.testing.assert_array_equal(heard["pulse"][0], heard["deaf"][0])  # no beat, no pulse
+    assert np.abs(heard["pulse"][1] - heard["deaf"][1]).mean() > 1e-4
 
 
 def test_an_open_label_is_as_if_it_had_not_been_asked_for(studio: Studio) -> None:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from diffusion.theory import (
     GRIDS,
+    STEPPED_GRIDS,
     ConstantBetas,
     Cosine,
     LinearBetas,
@@ -29,10 +30,7 @@ def test_every_grid_falls_from_one_to_zero(name, schedule, steps):
     assert times.dtype == torch.float64
     assert (times[0], times[-1]) == (1, 0)
     assert bool((times.diff() < 0).all())
-    if name == "full":
-        assert len(times) == (schedule.chain_steps or 1000) + 1
-    else:
-        assert len(times) == steps + 1
+    assert len(times) == 1 + (steps if name in STEPPED_GRIDS else schedule.chain_steps or 1000)
 
 
 def test_the_last_look_is_never_at_the_data():

@@ -19,8 +19,10 @@ from visitor import (
     write_seed,
 )
 
+from diffusion.denoisers import GUIDANCE_RULES
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import Studio, seed_of
+from diffusion.studio import Request, Studio, seed_of
+from diffusion.theory import GRIDS
 
 IN_SIGHT = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed")
 
@@ -49,6 +51,23 @@ def test_few_knobs_are_in_sight_and_each_says_in_a_sentence_what_it_does(visit) 
     assert not page.locator("#duration_s").is_visible()
     unfold(page, "advanced")
     page.locator("#duration_s .info-text").wait_for()
+
+
+@pytest.mark.parametrize(("name", "value"), [("grid", "karras"), ("guidance_rule", "plain")])
+def test_a_choice_under_advanced_says_what_it_means_and_is_kept(visit, name: str, value: str) -> None:
+    page = visit()
+    quick(page, 2, SEED)
+    choice = {"grid": GRIDS, "guidance_rule": GUIDANCE_RULES}[name][value]
+    choose(page, name, value)
+    page.locator(f"#{name} .info-text", has_text=choice.summary).wait_for()
+    generate(page)
+    finished(page, SEED)
+    settings = settings_of(wav(page))
+    assert settings[name] == value
+    again = visit("?" + Request.from_dict(settings).to_query())
+    unfold(again, "advanced")
+    again.locator(f"#{name} .info-text", has_text=choice.summary).wait_for()
+    assert again.locator(f"#{name} input:checked").input_value() == value
 
 
 @pytest.mark.parametrize("sampler", list(SAMPLERS))
