@@ -22,13 +22,13 @@ from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Checkpoint
 from diffusion.data.dataset import Features
-from diffusion.data.labels import GUIDED
+from diffusion.data.labels import ALONG, GUIDED
 from diffusion.data.prior import draw
-from diffusion.denoisers import Clipped, Guided
+from diffusion.denoisers import GUIDANCE_RULES, Clipped, Guided
 from diffusion.evaluation.controls import CONTROLS
 from diffusion.networks.precision import fast_dtype
-from diffusion.samplers import SAMPLERS
-from diffusion.theory import Cosine, GaussianDenoiser, SeededNoise, uniform_grid
+from diffusion.samplers import SAMPLERS, evaluations
+from diffusion.theory import GRIDS, STEPPED_GRIDS, SeededNoise
 
 Measure = Callable[[Tensor, Tensor], dict[str, Tensor]]
 """(waves (B, N), what one hears (B, 1, bands, F)) -> numbers (B,) by name."""
@@ -45,6 +45,8 @@ class Way:
     evaluations: int = 20
     guidance_scale: float = 2.0
     length: float = 1.0
+    grid: str = "early"
+    guidance_rule: str = "moving"
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -53,28 +55,27 @@ class Way:
             raise ValueError(f"guidance_scale: got {self.guidance_scale}, need a number from 1 (off)")
         if not 0 < self.length < float("inf"):
             raise ValueError(f"length: got {self.length}, need a positive number")
+        if self.grid not in STEPPED_GRIDS:
+            raise ValueError(f"grid: got {self.grid!r}, allowed {', '.join(STEPPED_GRIDS)}")
+        if self.guidance_rule not in GUIDANCE_RULES:
+            raise ValueError(f"guidance_rule: got {self.guidance_rule!r}, allowed {', '.join(GUIDANCE_RULES)}")
         _ = self.steps
 
     @property
     def steps(self) -> int:
         """The most steps that need no more evaluations than these; ValueError where even one step needs more."""
-        first, second, third = (self._count(steps) for steps in (1, 2, 3))
+        first, second, third = (evaluations(SAMPLERS[self.sampler], GRIDS[self.grid], steps) for steps in (1, 2, 3))
         if self.evaluations < first:
             raise ValueError(f"evaluations: got {self.evaluations}, but {self.sampler} needs at least {first}")
         if self.evaluations < second:
             return 1
         return 2 + (self.evaluations - second) // (third - second)  # from the second step on all cost the same
 
-    def _count(self, steps: int) -> int:
-        """Counted on a denoiser of one number."""
-        denoiser = GaussianDenoiser(Cosine(), torch.zeros(1), torch.ones(1))
-        times = uniform_grid(denoiser.schedule, steps)
-        run = SAMPLERS[self.sampler].steps(denoiser, torch.zeros(1, 1), times, cond={}, noise=SeededNoise([0]))
-        return [step.evaluations for step in run][-1]
-
     def __str__(self) -> str:
         length = "" if self.length == 1 else f", {self.length:g} times as long"
-        return f"{self.sampler}, {self.evaluations} evaluations, guidance {self.guidance_scale:g}{length}"
+        grid = "" if self.grid == Way.grid else f", {self.grid} grid"
+        rule = "" if self.guidance_rule == Way.guidance_rule else f", {self.guidance_rule} rule"
+        return f"{self.sampler}, {self.evaluations} evaluations, guidance {self.guidance_scale:g}{rule}{grid}{length}"
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:
 
 
 def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = None) -> Recipe:
-    """`clips` clips for each pair of style and ensemble, every other label as likely, on the uniform grid.
+    """`clips` clips for each pair of style and ensemble, every other label drawn as the training music has it.
 
     Clip i has its own noise, seeded by (seed, i). Of clips longer than those that the checkpoint was trained on, it is
     the last stretch of that length: what a beginning may lead to. ValueError for a length of no whole patches.
@@ -196,15 +197,14 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         noise = SeededNoise([seed * 1_000_000 + i for i in rows])
         x = noise(0, torch.empty(len(rows), 1, mel.bands, int(frames), device=device))
         scale = torch.full((len(rows),), way.guidance_scale, device=device)
-        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}), mel.bounds)
+        rule = GUIDANCE_RULES[way.guidance_rule]
+        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, also=ALONG), mel.bounds)
         labels = []
         for i, own_seed in zip(rows, noise.seeds, strict=True):
             chosen = {"style": int(style[i]) + 1, "ensemble": int(ensemble[i]) + 1}
             labels.append(chosen | draw(configuration.prior, chosen, own_seed))
-        cond = {
-            name: torch.tensor([each.get(name, 0) for each in labels], device=device) for name in configuration.labels
-        }
-        times = uniform_grid(denoiser.schedule, way.steps)
+        cond = configuration.cond(labels, noise.seeds, device)
+        times = GRIDS[way.grid](denoiser.schedule, way.steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):
                 x = step.x
@@ -214,7 +214,9 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         "checkpoint": checkpoint.digest,
         "sampler": way.sampler,
         "steps": way.steps,
+        "grid": way.grid,
         "guidance_scale": way.guidance_scale,
+        "guidance_rule": way.guidance_rule,
         "guided": GUIDED[0],
         "length": way.length,
         "seed": seed,

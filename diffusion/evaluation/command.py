@@ -50,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help=several(Plan.guidance_scales),
     )
+    parser.add_argument("--rules", nargs="+", default=Plan.rules, metavar="NAME", help=several(Plan.rules))
     parser.add_argument("--samplers", nargs="+", default=Plan.samplers, metavar="NAME", help=several(Plan.samplers))
+    parser.add_argument("--grids", nargs="+", default=Plan.grids, metavar="NAME", help=several(Plan.grids))
     parser.add_argument(
         "--lengths",
         type=float,
@@ -73,7 +75,9 @@ def run(args: argparse.Namespace) -> None:
         args.curve_clips,
         tuple(sorted(set(args.evaluations))),
         tuple(sorted(set(args.guidance_scale))),
+        tuple(dict.fromkeys(args.rules)),
         tuple(dict.fromkeys(args.samplers)),
+        tuple(dict.fromkeys(args.grids)),
         tuple(sorted(set(args.lengths))),
         args.batch,
         args.seed,

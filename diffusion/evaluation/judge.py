@@ -197,7 +197,9 @@ class Evaluation:
         ways = {
             "evaluations": [Way(evaluations=evaluations) for evaluations in plan.evaluations],
             "guidance": [Way(guidance_scale=scale) for scale in plan.guidance_scales],
+            "rules": [Way(guidance_rule=rule) for rule in plan.rules],
             "samplers": [Way(sampler, each) for sampler in plan.samplers for each in SAMPLER_EVALUATIONS],
+            "grids": [Way(grid=grid) for grid in plan.grids],
             "lengths": [Way(length=length) for length in plan.lengths],
         }
         chosen = {section: ways[section] for section in ways if section in plan.sections}

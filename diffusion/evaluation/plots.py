@@ -53,7 +53,9 @@ def write(
     for section, across in (
         ("evaluations", "evaluations"),
         ("guidance", "guidance_scale"),
+        ("rules", "guidance_rule"),
         ("samplers", "evaluations"),
+        ("grids", "grid"),
         ("lengths", "length"),
     ):
         if section in curves:
@@ -135,28 +137,34 @@ def _measures(verdicts: Sequence[Verdict], group: str) -> Any:
 
 
 def _curves(points: Sequence[Point], across: str) -> Any:
-    """Fréchet distance in every ear, and accuracies, against a setting; a line for each sampler."""
+    """Fréchet distance in every ear, and accuracies, against a setting; a line for each sampler.
+
+    Numbers lie on a logarithmic axis, names side by side.
+    """
+    values = dict.fromkeys(getattr(point.way, across) for point in points)
+    named = isinstance(next(iter(values)), str)
+    places = {value: turn for turn, value in enumerate(values)} if named else {value: value for value in sorted(values)}
+    solid, dotted = ("", "") if named else ("-", ":")
     ears = list(points[0].frechet)
     figure = _figure(3.6 * (len(ears) + 1), 3.6)
     *panels, last = figure.subplots(1, len(ears) + 1, squeeze=False)[0]
     lines = {sampler: [p for p in points if p.way.sampler == sampler] for sampler in {p.way.sampler: 0 for p in points}}
     for colour, (sampler, own) in zip(COLOURS * 2, lines.items(), strict=False):
-        x = [getattr(point.way, across) for point in own]
+        x = [places[getattr(point.way, across)] for point in own]
         for axes, ear in zip(panels, ears, strict=True):
             intervals = [point.frechet[ear] for point in own]
             y = [each.value for each in intervals]
-            axes.errorbar(x, y, yerr=_reach(intervals), fmt="o-", color=colour, capsize=3, label=sampler)
-        last.plot(x, [point.ensemble.value for point in own], "o-", color=colour, label=f"{sampler}, ensemble")
-        last.plot(x, [point.style.value for point in own], "s:", color=colour, label=f"{sampler}, style")
+            axes.errorbar(x, y, yerr=_reach(intervals), fmt=f"o{solid}", color=colour, capsize=3, label=sampler)
+        last.plot(x, [point.ensemble.value for point in own], f"o{solid}", color=colour, label=f"{sampler}, ensemble")
+        last.plot(x, [point.style.value for point in own], f"s{dotted}", color=colour, label=f"{sampler}, style")
     for axes, ear in zip(panels, ears, strict=True):
         good = [p.frechet[ear].value / max(p.against[ear].value, 1e-9) for p in points]
         axes.axhline(FALL_RATIO * float(np.median(good)), color="grey", linestyle=":", linewidth=1)
         axes.set(title=f"{ear} ear", ylabel="Fréchet distance; dotted: what is asked", ylim=(0, None))
     last.set(title="classifier", ylabel="accuracy", ylim=(0, 1.02))
     for axes in (*panels, last):
-        ticks = sorted({getattr(point.way, across) for point in points})
-        axes.set(xlabel=across.replace("_", " "), xscale="log")
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set(xlabel=across.replace("_", " "), xscale="linear" if named else "log")
+        axes.set_xticks([*places.values()], [value if named else f"{value:g}" for value in places])
         axes.set_xticks([], minor=True)
     last.legend(fontsize=7)
     return figure

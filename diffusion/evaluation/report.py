@@ -102,7 +102,9 @@ def numbers(results: Results) -> dict[str, Any]:
 _CURVES = (
     ("evaluations", "Evaluations"),
     ("guidance", "Guidance"),
+    ("rules", "Guidance rules"),
     ("samplers", "Samplers"),
+    ("grids", "Time grids"),
     ("lengths", "Lengths"),
 )
 _OF_EARS = ("frechet", "against", "precision", "recall")

@@ -40,7 +40,8 @@ def watched(recipe: Recipe) -> tuple[Recipe, list[range]]:
 
 def test_what_a_visitor_hears_is_what_is_judged():
     request, way = Request("a", "b", 0), Way()
-    assert (way.sampler, way.steps, way.guidance_scale) == (request.sampler, request.steps, request.guidance_scale)
+    for name in ("sampler", "steps", "grid", "guidance_scale", "guidance_rule"):
+        assert getattr(way, name) == getattr(request, name)
     assert request.knobs == {name: getattr(SAMPLERS[way.sampler], name) for name in request.knobs}
     assert PRESETS["Balanced"] == {"sampler": way.sampler, "steps": way.steps}
 
@@ -67,6 +68,8 @@ def test_impossible_ways_are_refused():
         (("unipc", 0), "evaluations: got 0, but unipc needs at least 1"),
         (("unipc", 5, 0.5), r"guidance_scale: got 0.5, need a number from 1"),
         (("unipc", 5, float("nan")), "guidance_scale: got nan"),
+        (("unipc", 5, 1.0, 1.0, "square"), "grid: got 'square', allowed early, uniform"),
+        (("unipc", 5, 1.0, 1.0, "early", "loud"), "guidance_rule: got 'loud', allowed moving, plain"),
     ]:
         with pytest.raises(ValueError, match=message):
             Way(*arguments)

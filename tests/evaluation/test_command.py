@@ -78,7 +78,7 @@ def test_every_number_is_in_the_table(report):
         row = by_place["sets", name, "ears / trained / frechet_ratio"]
         assert [float(row[end]) for end in ("value", "low", "high")] == [ratio[end] for end in ("value", "low", "high")]
     assert set(found["breaks"]) == set(SMALL.samplers)
-    assert len(found["curves"]) == 3 + 2 + 2 * 4 + 3
+    assert len(found["curves"]) == 3 + 2 + len(SMALL.rules) + 2 * 4 + len(SMALL.grids) + 3
 
 
 def test_pictures_are_drawn(report):
