@@ -34,8 +34,9 @@ def small(small_checkpoint: Path) -> Studio:
 
 
 def race(page) -> None:
+    page.evaluate("document.querySelectorAll('.race .lane').forEach((lane) => lane.remove())")  # those of a race before
     page.click(f"[data-preset='{RACERS[1]}']")
-    page.locator(".race").wait_for()
+    page.locator(".race .lane").first.wait_for()
 
 
 def over(page) -> str:
