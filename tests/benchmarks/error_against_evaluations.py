@@ -3,8 +3,9 @@
 Every sampler at its defaults on a two-dimensional mixture whose denoiser is exact, so that all of the error is the
 sampler's; and the deterministic ones against a run of many evaluations from the same noise, which tells them apart
 where samples no longer do. With a checkpoint every sampler also on its music, by the distance of the clip to the
-converged one of the same seed. A stochastic sampler has no such run to tend to, since other steps mean other noise: on
-music it tends to some other clip, and its distance to that between two seeds, which stands above the table.
+converged one of the same seed, at the page's default guidance, and the default sampler on other grids of times too. A
+stochastic sampler has no such run to tend to, since other steps mean other noise: on music it tends to some other clip,
+and its distance to that between two seeds, which stands above the table.
 
 Writes a table (Markdown and CSV) and a plot for each.
 """
@@ -13,19 +14,20 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from diffusion.samplers import SAMPLERS, Sampler
-from diffusion.theory import Cosine, Denoiser, MixtureDenoiser, Noise, SeededNoise, uniform_grid
+from diffusion.theory import GRIDS, Cosine, Denoiser, Grid, MixtureDenoiser, Noise, SeededNoise
 
 BUDGETS = (5, 10, 20, 50, 100)
 CLIPS = 3000
 DETERMINISTIC = ("ddim", "euler", "heun", "dpmpp-2m", "dpmpp-3m", "unipc")
 CONVERGED = 300
+GRID = GRIDS["early"]
 Table = dict[str, dict[int, float]]
 
 
@@ -44,7 +46,7 @@ def steps_within(sampler: Sampler, budget: int) -> int:
     tiny = MixtureDenoiser(Cosine(), torch.ones(1), torch.ones(1, 1), torch.ones(1))
     for steps in range(budget, 0, -1):
         noise = SeededNoise([0])
-        run = sampler.steps(tiny, torch.zeros(1, 1), uniform_grid(Cosine(), steps), cond={}, noise=noise)
+        run = sampler.steps(tiny, torch.zeros(1, 1), GRID(Cosine(), steps), cond={}, noise=noise)
         *_, last = run
         if last.evaluations <= budget:
             return steps
@@ -83,23 +85,23 @@ def distance_table() -> tuple[Table, float]:
         table[name] = {}
         for budget in BUDGETS:
             noise = Stream()
-            times = uniform_grid(denoiser.schedule, steps_within(sampler, budget))
+            times = GRID(denoiser.schedule, steps_within(sampler, budget))
             samples = final(sampler, denoiser, noise(0, exact), times, {}, noise)
             table[name][budget] = energy_distance(samples, exact)
     return table, sum(floors) / len(floors)
 
 
 def path_table(
-    denoiser: Denoiser, x: Tensor, cond: dict[str, Tensor], noise: Noise, names: Iterable[str]
+    denoiser: Denoiser, x: Tensor, cond: dict[str, Tensor], noise: Noise, ways: Mapping[str, tuple[Sampler, Grid]]
 ) -> tuple[Table, Tensor]:
     """Mean absolute differences of samplers from a long run out of the same noise x, and where that run ends."""
-    converged = final(SAMPLERS["unipc"], denoiser, x, uniform_grid(denoiser.schedule, CONVERGED), cond, noise)
+    converged = final(SAMPLERS["unipc"], denoiser, x, GRID(denoiser.schedule, CONVERGED), cond, noise)
     table: Table = {}
-    for name in names:
+    for name, (sampler, grid) in ways.items():
         table[name] = {}
         for budget in BUDGETS:
-            times = uniform_grid(denoiser.schedule, steps_within(SAMPLERS[name], budget))
-            clip = final(SAMPLERS[name], denoiser, x, times, cond, noise)
+            times = grid(denoiser.schedule, steps_within(sampler, budget))
+            clip = final(sampler, denoiser, x, times, cond, noise)
             table[name][budget] = float((clip - converged).abs().mean())
     return table, converged
 
@@ -107,30 +109,48 @@ def path_table(
 def music_table(folder: Path, seeds: Iterable[int]) -> tuple[Table, float]:
     """Mean absolute differences in dB between spectrograms at few evaluations and at many, guided and clipped.
 
-    And the same between the converged clips of one label and two seeds.
+    Of every sampler, and of the default one on other grids. And between the converged clips of one label and two seeds.
     """
     from diffusion.audio.mel import MelParameters
     from diffusion.checkpoint import load
-    from diffusion.data.labels import GUIDED
-    from diffusion.denoisers import Clipped, Guided
+    from diffusion.data.labels import ALONG, GUIDED
+    from diffusion.denoisers import GUIDANCE_RULES, Clipped, Guided
+    from diffusion.evaluation.clips import Way
     from diffusion.networks.precision import fast_dtype
 
     loaded = load(folder)
     mel = MelParameters(**loaded.configuration.codec)
     noise = SeededNoise(list(seeds))
     clips = len(noise.seeds)
-    cond = {name: torch.arange(clips) % len(values) + 1 for name, values in loaded.configuration.labels.items()}
-    denoiser = Clipped(Guided(loaded.denoiser, {GUIDED[0]: torch.tensor(4.0)}), mel.bounds)
+    labels = loaded.configuration.labels.items()
+    known = [{name: i % len(values) + 1 for name, values in labels} for i in range(clips)]
+    cond = loaded.configuration.cond(known, noise.seeds)
+    scale, rule = torch.tensor(Way.guidance_scale), GUIDANCE_RULES[Way.guidance_rule]
+    denoiser = Clipped(Guided(loaded.denoiser, {GUIDED[0]: scale}, rule, also=ALONG), mel.bounds)
     x = noise(0, torch.empty(clips, 1, mel.bands, loaded.configuration.frames))
     decibels = mel.unit_db
     dtype = fast_dtype(x.device)
     with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
-        table, converged = path_table(denoiser, x, cond, noise, SAMPLERS)
+        table, converged = path_table(denoiser, x, cond, noise, {**on_grid(SAMPLERS), **on_grids("unipc")})
         others = SeededNoise([seed + 1000 for seed in noise.seeds])
-        times = uniform_grid(denoiser.schedule, CONVERGED)
+        times = GRID(denoiser.schedule, CONVERGED)
         other = final(SAMPLERS["unipc"], denoiser, others(0, x), times, cond, others)
     scaled = {name: {budget: error * decibels for budget, error in row.items()} for name, row in table.items()}
     return scaled, float((other - converged).abs().mean()) * decibels
+
+
+def on_grid(names: Iterable[str]) -> dict[str, tuple[Sampler, Grid]]:
+    return {name: (SAMPLERS[name], GRID) for name in names}
+
+
+def on_grids(name: str) -> dict[str, tuple[Sampler, Grid]]:
+    """One sampler on the other grids that follow the number of steps; named with a colon."""
+    return {f"{name}: {grid}": (SAMPLERS[name], GRIDS[grid]) for grid in ("uniform", "log-snr", "karras")}
+
+
+def title_of(way: str) -> str:
+    name, colon, grid = way.partition(": ")
+    return SAMPLERS[name].title + (f", {grid}" if colon else "")
 
 
 def write(table: Table, stem: Path, title: str, unit: str, line: tuple[str, float] | None = None) -> None:
@@ -139,13 +159,18 @@ def write(table: Table, stem: Path, title: str, unit: str, line: tuple[str, floa
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["sampler", *BUDGETS])
         rows.writerows([name, *(f"{errors[budget]:.5g}" for budget in BUDGETS)] for name, errors in table.items())
-    lines = [f"# {title}", "", f"{unit}, by evaluations of the denoiser; times even in t.", ""]
+    lines = [
+        f"# {title}",
+        "",
+        f"{unit}, by evaluations of the denoiser; times `early` where no other grid is named.",
+        "",
+    ]
     if line is not None:
         lines += [f"Between {line[0]} it is {line[1]:.2g}.", ""]
     lines += ["| sampler | " + " | ".join(map(str, BUDGETS)) + " |", "|---|" + "---:|" * len(BUDGETS)]
     for name, errors in sorted(table.items(), key=lambda row: row[1][20]):
         cells = " | ".join(f"{errors[budget]:.2g}" for budget in BUDGETS)
-        lines.append(f"| {SAMPLERS[name].title} | {cells} |")
+        lines.append(f"| {title_of(name)} | {cells} |")
     stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
     plot(table, stem.with_suffix(".png"), title, unit, line)
 
@@ -159,7 +184,7 @@ def plot(table: Table, path: Path, title: str, unit: str, line: tuple[str, float
     figure, axes = pyplot.subplots(figsize=(9, 6), layout="constrained")
     for i, (name, errors) in enumerate(table.items()):
         axes.loglog(
-            *zip(*errors.items(), strict=True), marker="os^Dvx"[i % 6], color=f"C{i % 10}", label=SAMPLERS[name].title
+            *zip(*errors.items(), strict=True), marker="os^Dvx"[i % 6], color=f"C{i % 10}", label=title_of(name)
         )
     if line is not None:
         axes.axhline(line[1], color="grey", linestyle="dashed", label=line[0])
@@ -182,7 +207,7 @@ def main() -> None:
     write(table, stem, "Error against evaluations on an exact mixture", "energy distance to exact samples", line)
     against = f"from {CONVERGED} steps of UniPC out of the same noise"
     start = Stream()(0, torch.empty(CLIPS, 2, dtype=torch.float64))
-    table, _ = path_table(mixture(), start, {}, Stream(), DETERMINISTIC)
+    table, _ = path_table(mixture(), start, {}, Stream(), on_grid(DETERMINISTIC))
     unit = f"mean absolute difference {against}"
     write(table, stem.with_name(f"{stem.name}_paths"), "Error of deterministic samplers on an exact mixture", unit)
     if arguments.checkpoint:
