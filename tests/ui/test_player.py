@@ -47,7 +47,7 @@ RENDER = """async ({ sounds, script, seconds, rate, latency }) => {
     for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
     return { samples: btoa(text), said };
 }"""
-LEAD = 0.01 * RATE_HZ  # samples from a command to its effect
+LEAD = 0.03 * RATE_HZ  # samples from a command to its effect
 START = 0.005 * RATE_HZ
 SWITCH = 0.04 * RATE_HZ
 BLOCK = 128  # an offline context stops at whole blocks
@@ -123,7 +123,7 @@ def test_an_exchange_keeps_the_position_and_does_not_click(render: Render) -> No
     after = np.arange(int(0.8 * RATE_HZ + LEAD + SWITCH + BLOCK), len(sound))
     np.testing.assert_allclose(sound[after], np.resize(new, len(sound))[after - int(LEAD)], atol=1e-6)
     assert largest_step(sound) <= slope(100, length) + slope(150, length, 0.4) + 1 / START
-    assert said[-1]["position"] == pytest.approx(1.0 - 0.01 - 0.5, abs=BLOCK / RATE_HZ)
+    assert said[-1]["position"] == pytest.approx(1.0 - LEAD / RATE_HZ - 0.5, abs=BLOCK / RATE_HZ)
     crossing = sound[int(0.8 * RATE_HZ) : int(0.8 * RATE_HZ + LEAD + SWITCH + BLOCK)]
     assert largest_step(crossing[1:] - crossing[:-1]) < 0.1
 
@@ -181,7 +181,7 @@ def test_without_its_loop_a_sound_ends_once(render: Render) -> None:
     wave = tone(110, 8000)
     script = [[0, "show", "a"], [0, "play"], [0.3, "loop", False], [0.4, None], [0.9, None]]
     sound, said = render({"a": wave}, script, 1)
-    assert said[-2]["position"] == pytest.approx(0.4 - 0.01 - 0.25, abs=BLOCK / RATE_HZ)
+    assert said[-2]["position"] == pytest.approx(0.4 - LEAD / RATE_HZ - 0.25, abs=BLOCK / RATE_HZ)
     assert said[-2]["playing"]
     assert (said[-1]["playing"], said[-1]["position"]) == (False, 0)
     end = int(LEAD) + 2 * 8000  # the round that was under way is heard to its end
@@ -202,17 +202,17 @@ def test_the_playhead_is_where_the_ear_is(render: Render) -> None:
     ]
     _, said = render({"a": tone(110, 32_000)}, script, 1, latency=0.1)
     early, late = said[2]["position"], [each["position"] for each in said[3:]]
-    assert early == pytest.approx(0.5 - 0.01 - 0.1, abs=BLOCK / RATE_HZ)
+    assert early == pytest.approx(0.5 - LEAD / RATE_HZ - 0.1, abs=BLOCK / RATE_HZ)
     assert late[:2] == pytest.approx([0.5, 0.5])  # a visitor sees at once where the next sound will be
-    assert late[2] == pytest.approx(0.5 + 0.3 - 0.01 - 0.1, abs=BLOCK / RATE_HZ)
-    assert late[3] == pytest.approx(0.5 + 0.36 - 0.01 - 0.1, abs=BLOCK / RATE_HZ)
+    assert late[2] == pytest.approx(0.5 + 0.3 - LEAD / RATE_HZ - 0.1, abs=BLOCK / RATE_HZ)
+    assert late[3] == pytest.approx(0.5 + 0.36 - LEAD / RATE_HZ - 0.1, abs=BLOCK / RATE_HZ)
 
 
 def test_an_exchange_moves_the_playhead_no_further_than_time_does(render: Render) -> None:
     script = [[0, "show", "a"], [0, "play"], [0.5, None], [0.504, "show", "b"], [0.52, None], [0.7, None]]
     _, said = render({"a": tone(110, 32_000), "b": tone(90, 32_000)}, script, 1, latency=0.1)
     positions = [each["position"] for each in said[2:]]
-    expected = [time - 0.01 - 0.1 for time in (0.5, 0.504, 0.52, 0.7)]
+    expected = [time - LEAD / RATE_HZ - 0.1 for time in (0.5, 0.504, 0.52, 0.7)]
     assert positions == pytest.approx(expected, abs=BLOCK / RATE_HZ)
 
 

@@ -2,7 +2,7 @@
 
 const SWITCH_S = 0.04; // long enough to hide a click, short enough to sound like a cut
 const START_S = 0.005;
-const LEAD_S = 0.01; // changes are booked this far ahead: a ramp that began in the past would start with a click
+const LEAD_S = 0.03; // changes are booked this far ahead: one that came too late would start with a click, and lag
 
 const rateOf = (wav) => new DataView(wav).getUint32(24, true); // where the header of a WAV file has it
 
@@ -113,8 +113,8 @@ export class Player extends EventTarget {
 
   // When the next change can be: on a whole sample, since a sound that starts between two is interpolated.
   #booked() {
-    const { currentTime, sampleRate } = this.context;
-    return Math.ceil((currentTime + LEAD_S) * sampleRate) / sampleRate;
+    const { currentTime, sampleRate, baseLatency = 0 } = this.context; // the clock goes on by as much at a time
+    return Math.ceil((currentTime + baseLatency + LEAD_S) * sampleRate) / sampleRate;
   }
 
   // From `when` on the sound is heard from the playhead on; what was heard fades out meanwhile.
