@@ -91,13 +91,13 @@ class Moving:
     """Another rule for what moves: deviations from the mean over the last axis, which is time. The mean stays labelled.
 
     The mean over time of every band is the sound of the instruments and how loud they are, which a style hardly
-    changes; exaggerated, it makes every clip of a style sound alike. What moves can be made larger as a whole, too: every
-    attack stronger, so that a clip must be turned down for its peaks. `Projected` leaves that out.
+    changes; exaggerated, it makes every clip of a style sound alike. What moves can be made larger as a whole, too:
+    every attack stronger, so that a clip must be turned down for its peaks. `Projected` leaves that out.
     """
 
     rule: Rule = Projected()
     title: ClassVar[str] = "Moving"
-    summary: ClassVar[str] = "Guide only what moves in time, and only sideways: other music, no other sound, not louder."
+    summary: ClassVar[str] = "Guide only what moves in time, and only sideways: neither another sound nor a louder one."
 
     def __call__(self, x0: Tensor, changes: Tensor, strengths: Tensor) -> Tensor:
         still = x0.mean(-1, keepdim=True)

@@ -258,7 +258,7 @@ def test_hiss_turns_into_harmony_at_one_playhead(visit, studio: Studio) -> None:
     assert np.abs(np.diff(sound)).max() <= np.sqrt(2) * heard["step"]
 
     # What is heard at the end is the clip, at the place where the playhead has come to since it began with the noise,
-    # whose first samples are too quiet for 16 bits. A browser that gets no time starts a sound later than it was booked.
+    # whose first samples are too quiet for 16 bits. A browser that gets no time begins a sound later than was booked.
     tail = np.arange(end + rate_hz // 10, len(sound))
     places = range(-rate_hz // 10, 400)
     assert min(np.abs(sound[tail] - clip[(tail - start + place) % len(clip)]).max() for place in places) < 2e-3
