@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from diffusion.audio.ending import ENDING, ENDINGS, RELEASE_S, ceiling
 from diffusion.audio.mel import MelParameters
 from diffusion.audio.vocoder import Vocoder
 from diffusion.denoisers import PREDICTIONS, NetworkDenoiser
@@ -38,7 +40,8 @@ class Configuration:
 
     `network` and `schedule` hold the `name` in the catalogue and the arguments; `labels` the values of each label, in
     the order of their indices from 1; `frames` the length of a clip; `codec` the settings of the features; `prior` how
-    often values go together, for labels that are left open (`diffusion.data.prior`).
+    often values go together, for labels that are left open (`diffusion.data.prior`); `foils` {label: {value: the other
+    value that is most easily taken for it}}, from which guidance leads away.
     """
 
     network: dict[str, Any]
@@ -49,25 +52,34 @@ class Configuration:
     codec: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     prior: list[dict[str, Any]] = field(default_factory=list)
+    foils: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"format: got {self.format!r}, this version reads {FORMAT}")
         _check_prior(self.prior, self.labels)
+        _check_foils(self.foils, self.told)
         _check_name("network", self.network, NETWORKS)
         _check_name("schedule", self.schedule, SCHEDULES)
         if self.prediction not in PREDICTIONS:
             raise ValueError(f"prediction: got {self.prediction!r}, allowed {', '.join(PREDICTIONS)}")
+        if ENDING in self.labels and tuple(self.labels[ENDING]) != ENDINGS:
+            raise ValueError(f"labels: got the endings {self.labels[ENDING]}, need {', '.join(ENDINGS)}")
         beats = self.labels.get("beat", [])
         if self.network.get("pulse") and not (beats and all(re.fullmatch(r"\d+(\.\d+)?", each) for each in beats)):
             raise ValueError(f"labels: got the beats {beats}, but a network that hears the pulse needs beats a minute")
         if not isinstance(self.frames, int) or self.frames < 1:
             raise ValueError(f"frames: got {self.frames!r}, need a positive whole number")
 
+    @property
+    def told(self) -> dict[str, list[str]]:
+        """The labels that the network is told: all but the ending, which `bounds` take care of."""
+        return {name: values for name, values in self.labels.items() if name != ENDING}
+
     def build(self) -> nn.Module:
         """The network with fresh weights."""
         arguments = {name: value for name, value in self.network.items() if name != "name"}
-        counts = {name: len(values) for name, values in self.labels.items()}
+        counts = {name: len(values) for name, values in self.told.items()}
         return NETWORKS[self.network["name"]](labels=counts, **arguments)
 
     def cond(self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], device: Any = None) -> dict[str, Tensor]:
@@ -76,7 +88,7 @@ class Configuration:
         A network that hears the pulse is told it too, (B, 2): as many beats as the label says, exactly, begun where the
         seed has it, or 0 where the label is open.
         """
-        cond = {name: torch.tensor([each.get(name, 0) for each in known], device=device) for name in self.labels}
+        cond = {name: torch.tensor([each.get(name, 0) for each in known], device=device) for name in self.told}
         if self.network.get("pulse"):
             frames_per_s = self.codec["sample_rate_hz"] / self.codec["hop_size"]
             beats = [0.0, *map(float, self.labels["beat"])]
@@ -84,6 +96,35 @@ class Configuration:
             phases = [np.random.default_rng((seed, 2)).random() for seed in seeds]
             cond["pulse"] = torch.tensor([*zip(rates, phases, strict=True)], dtype=torch.float32, device=device)
         return cond
+
+    def bounds(
+        self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], frames: int, device: Any = None
+    ) -> tuple[float, float | Tensor]:
+        """Between what x0 (B, C, bands, frames) must lie: what features can be and, where music ends, what rooms leave.
+
+        Music that ends does so in the last RELEASE_S of its clip, where the seed has it.
+        """
+        mel = MelParameters(**self.codec)
+        low, high = mel.bounds
+        ends = [each.get(ENDING) == 1 + ENDINGS.index("ends") for each in known]
+        if not any(ends):
+            return low, high
+        places = [
+            np.random.default_rng((seed, 3)).random() if end else -math.inf
+            for end, seed in zip(ends, seeds, strict=True)
+        ]
+        release_s = frames / mel.frames_per_s - RELEASE_S * torch.tensor(places, device=device)
+        return low, ceiling(release_s, frames, mel)
+
+    def foil_indices(self) -> dict[str, Tensor]:
+        """For each label that has foils the index (values + 1,) of each value's, 0 ("any") where it has none."""
+        return {
+            name: torch.tensor([0, *(self._index(name, foils.get(value)) for value in self.labels[name])])
+            for name, foils in self.foils.items()
+        }
+
+    def _index(self, label: str, value: str | None) -> int:
+        return 0 if value is None else 1 + self.labels[label].index(value)
 
     def denoiser(self, network: Network) -> NetworkDenoiser:
         return NetworkDenoiser(network, schedule_from(self.schedule), self.prediction)
@@ -269,3 +310,16 @@ def _check_prior(prior: list[dict[str, Any]], labels: dict[str, list[str]]) -> N
             ) from error
         if not fits:
             raise ValueError(f"prior: counts of {', '.join(group['labels'])} do not fit their {wanted} values")
+
+
+def _check_foils(foils: dict[str, dict[str, str]], labels: dict[str, list[str]]) -> None:
+    if not isinstance(foils, dict):
+        raise ValueError(f"foils: got {foils!r}, need an object")
+    for label, pairs in foils.items():
+        if label not in labels or not isinstance(pairs, dict):
+            raise ValueError(f"foils: got {label}: {pairs!r}, need labels of this model with an object each")
+        for value, foil in pairs.items():
+            if value == foil or not {value, foil} <= set(labels[label]):
+                raise ValueError(
+                    f"foils: got {foil!r} for {label} {value!r}, allowed another of {', '.join(labels[label])}"
+                )

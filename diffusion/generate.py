@@ -15,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tempo", help="slow, medium or fast, where the model knows them, or any (default: any)")
     parser.add_argument("--key", help="tonic, such as C, Db or F#, where the model knows them, or any (default: any)")
     parser.add_argument("--beat", help="beats a minute that the model knows, 60 to 120, or any (default: any)")
+    parser.add_argument("--ending", help="goes_on or ends, where the model knows ends, or any (default: any)")
     parser.add_argument("--model", help="digest of the model that is meant, refused if another one is loaded")
     parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
         tempo=args.tempo,
         key=args.key,
         beat=args.beat,
+        ending=args.ending,
         model=args.model,
         sampler=args.sampler,
         steps=args.steps,

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from diffusion import checkpoint
 from diffusion.audio.codec import Decoder, LogMelCodec, MelParameters
+from diffusion.audio.ending import ENDING
 from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.wav import to_bytes
@@ -41,7 +42,7 @@ from diffusion.theory import GRIDS, STEPPED_GRIDS, Cond, Denoiser, Estimate, Sch
 _log = logging.getLogger(__name__)
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 ANY = "any"
-LATER = ("mode", "tempo", "key", "beat")  # than the first files and links, which do not say them
+LATER = ("mode", "tempo", "key", "beat", ENDING)  # than the first files and links, which do not say them
 LABELS = ("style", "ensemble", *LATER)  # of a request; a model that lacks one of LATER knows only "any"
 UNSAID = {
     "grid": "uniform",
@@ -66,6 +67,7 @@ HELP = {
     "tempo": "How quickly one note follows another.",
     "key": "The note that the music comes home to.",
     "beat": "Beats a minute; twice or half as many count as the same.",
+    "ending": "Whether the music comes to its end within the clip.",
     "sampler": "The method that walks from noise to music.",
     "steps": "How often the model looks; each look takes as long.",
     "grid": "Where the steps lie between noise and music.",
@@ -143,6 +145,7 @@ class Request:
     tempo: str = ANY
     key: str = ANY
     beat: str = ANY
+    ending: str = ANY
     grid: str = "early"
     guidance_rule: str = "moving"
 
@@ -428,7 +431,9 @@ class Studio:
             for labels, each in zip(chosen, requests, strict=True)
         ]
         known = [labels | more for labels, more in zip(chosen, drawn, strict=True)]
-        cond = self._loaded.configuration.cond(known, [each.seed for each in requests], self.device)
+        seeds = [each.seed for each in requests]
+        cond = self._loaded.configuration.cond(known, seeds, self.device)
+        bounds = self._loaded.configuration.bounds(known, seeds, x.shape[-1], self.device)
         labels = [self.guided_label(each) for each in requests]
         scales = {
             name: torch.tensor(
@@ -439,7 +444,7 @@ class Studio:
             if name in labels
         }
         rule = GUIDANCE_RULES[first.guidance_rule]
-        guided = Clipped(Guided(self._denoiser, scales, rule, also=ALONG), self.codec.bounds)
+        guided = Clipped(Guided(self._denoiser, scales, rule, ALONG, self._loaded.configuration.foil_indices()), bounds)
         watched = _Watched(guided, stop)
         times = GRIDS[first.grid](guided.schedule, first.steps)
         step: Step | None = None

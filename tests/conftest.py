@@ -11,6 +11,7 @@ import torch
 from hypothesis import settings
 
 from diffusion import checkpoint
+from diffusion.audio.ending import ENDINGS
 from diffusion.audio.mel import MelParameters
 from diffusion.data.labels import KEYS
 
@@ -24,6 +25,7 @@ LABELS = {
     "tempo": ["slow", "medium", "fast"],
     "key": list(KEYS),
     "beat": ["62", "82", "104"],
+    "ending": list(ENDINGS),
 }
 
 

@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from diffusion.audio.ending import ENDINGS, RELEASE_S
+from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import CheckpointError, Configuration, load, save
 
 CONFIGURATION = Configuration(
@@ -63,6 +65,33 @@ def test_a_network_that_hears_the_pulse_needs_beats_a_minute(beats: list[str]) -
         replace(CONFIGURATION, network={**CONFIGURATION.network, "pulse": 4}, labels={"style": ["a"], "beat": beats})
 
 
+def test_beliefs_are_kept_low_where_music_ends_and_the_network_is_not_told() -> None:
+    ending = replace(CONFIGURATION, labels={**CONFIGURATION.labels, "ending": list(ENDINGS)})
+    assert ending.build().state_dict().keys() == CONFIGURATION.build().state_dict().keys()
+    known = [{"ending": 0}, {"ending": 1}, {"ending": 2}, {"ending": 2}]
+    assert "ending" not in ending.cond(known, range(4))
+    mel = MelParameters(**CONFIGURATION.codec)
+    assert ending.bounds(known[:2], [5, 6], 640) == CONFIGURATION.bounds([{}], [7], 640) == mel.bounds
+    low, high = ending.bounds(known, [5, 6, 7, 8], 640)
+    assert low == mel.bounds[0]
+    assert isinstance(high, torch.Tensor)
+    assert high[:2].eq(mel.bounds[1]).all()
+    starts = (high[2:] < mel.bounds[1]).flatten(1).int().argmax(1) / mel.frames_per_s
+    assert starts[0] != starts[1]
+    assert bool((starts >= 10.24 - RELEASE_S).all())
+    assert ending.bounds(known[2:3], [7], 640)[1].equal(high[2:3])  # the seed alone says where
+
+
+def test_foils_are_counted_as_the_values_are() -> None:
+    three = replace(CONFIGURATION, labels={"style": ["a", "b", "c"]}, foils={"style": {"a": "c", "c": "b"}})
+    assert {name: foils.tolist() for name, foils in three.foil_indices().items()} == {"style": [0, 3, 0, 2]}
+
+
+def test_other_endings_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"labels: got the endings \['happy'\], need goes_on, ends"):
+        replace(CONFIGURATION, labels={"style": ["a"], "ending": ["happy"]})
+
+
 @pytest.mark.parametrize("keep", [0, 7, 1000])
 def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
     path = folder / "model.safetensors"
@@ -112,6 +141,12 @@ def test_weights_that_are_not_finite_are_refused(folder: Path) -> None:
         ({"prior": [{"labels": ["style"], "counts": [[1], [2]]}]}, "prior: counts of style do not fit"),
         ({"prior": [{"labels": ["style"], "counts": "many"}]}, "prior: got"),
         ({"prior": 7}, "prior: got 7, need a list"),
+        ({"foils": 7}, "foils: got 7, need an object"),
+        ({"foils": {"mood": {}}}, "foils: got mood: {}, need labels of this model"),
+        ({"foils": {"style": ["b"]}}, r"foils: got style: \['b'\], need labels of this model with an object each"),
+        ({"foils": {"style": {"a": "c"}}}, "foils: got 'c' for style 'a', allowed another of a, b"),
+        ({"foils": {"style": {"a": "a"}}}, "foils: got 'a' for style 'a', allowed another of a, b"),
+        ({"foils": {"style": {"a": []}}}, "unhashable"),
         ({"surprise": 1}, "surprise"),
     ],
 )

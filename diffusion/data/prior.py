@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from diffusion.audio.ending import ENDING, ENDINGS, RELEASE_S
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
 
@@ -21,8 +22,11 @@ Prior = Sequence[Mapping[str, Any]]
 """For each group its "labels", in order, and the "counts" of their values, an array with an axis for each."""
 
 
-def count(features: Features) -> list[dict[str, Any]]:
-    """The prior of a split, in seconds of music; without labels that it lacks, and groups of nothing to draw."""
+def count(features: Features, frames: int) -> list[dict[str, Any]]:
+    """The prior of a split, in seconds of music; without labels that it lacks, and groups of nothing to draw.
+
+    How often a clip of `frames` has the end of the music in it is counted where music was rendered, and so has one.
+    """
     prior = []
     codec = features.settings["codec"]
     seconds = features.columns["frames"] * codec["hop_size"] / codec["sample_rate_hz"]
@@ -34,6 +38,12 @@ def count(features: Features) -> list[dict[str, Any]]:
         np.add.at(counts, tuple(features.columns[name] for name in names), seconds)
         known = counts[(slice(1, None),) * len(names)]  # 0 is a recording that does not say
         prior.append({"labels": names, "counts": known.round().astype(int).tolist()})
+    if features.settings.get("sources"):
+        starts_s = (features.columns["frames"] - frames).clip(0) * codec["hop_size"] / codec["sample_rate_hz"]
+        ends_s = np.minimum(starts_s, RELEASE_S)
+        counts = np.zeros([1 + len(features.settings["labels"]["style"]), len(ENDINGS)])
+        np.add.at(counts, features.columns["style"], np.stack([starts_s - ends_s, ends_s], axis=1))
+        prior.append({"labels": ["style", ENDING], "counts": counts[1:].round().astype(int).tolist()})
     return prior
 
 

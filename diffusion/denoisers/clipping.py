@@ -13,10 +13,13 @@ from diffusion.theory import Cond, Denoiser, Estimate, Schedule
 
 @dataclass(frozen=True)
 class Clipped:
-    """x0 clipped to the data's bounds, and eps made to agree (Ho et al. 2020, as their code samples)."""
+    """x0 clipped to the data's bounds, and eps made to agree (Ho et al. 2020, as their code samples).
+
+    A bound may be a tensor that broadcasts to x0: what is known of the clip beforehand, such as where it is silent.
+    """
 
     inner: Denoiser
-    bounds: tuple[float, float]
+    bounds: tuple[float | Tensor, float | Tensor]
     title: ClassVar[str] = "Static clipping"
     summary: ClassVar[str] = "Cut every belief to the range of the data: what the network exaggerates cannot add up."
 
@@ -26,7 +29,8 @@ class Clipped:
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
         belief = self.inner(x_t, t, cond)
-        clipped = Estimate.from_x0(x_t, self.schedule(t), belief.x0.clamp(*self.bounds))
+        low, high = (torch.as_tensor(bound).to(belief.x0) for bound in self.bounds)
+        clipped = Estimate.from_x0(x_t, self.schedule(t), belief.x0.clamp(low, high))
         return replace(clipped, variance=belief.variance)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -118,12 +118,18 @@ class Guided:
     independently. A scale of 1 for the whole batch costs nothing, any other one more pass; all passes go as one batch.
     What `also` names is withheld together with any label, where it is told at all: its pull is exaggerated as well.
     A learned variance stays the labelled one.
+
+    `foils` {name: (values + 1,) int64} say what the belief is compared with in place of "any": for each index of a
+    label that of the value most easily taken for it. In theory the belief without the label is near that of the foil
+    wherever the two are confused; a network, which was seldom asked for it, has it near the average of all values, and
+    going away from that leads past one's own.
     """
 
     inner: Denoiser
     scale: Tensor | Mapping[str, Tensor]
     rule: Rule = PLAIN
     also: tuple[str, ...] = ()
+    foils: Mapping[str, Tensor] = field(default_factory=dict)
     title: ClassVar[str] = "Classifier-free guidance"
     summary: ClassVar[str] = "Exaggerate what the chosen labels change: closer to the label, less varied."
 
@@ -161,7 +167,10 @@ class Guided:
 
     def _without(self, label: str, cond: Cond) -> dict[str, Tensor]:
         withheld = [name for name in (label, *self.also) if name in cond]
-        return {**cond, **{name: torch.zeros_like(cond[name]) for name in withheld}}
+        without = {**cond, **{name: torch.zeros_like(cond[name]) for name in withheld}}
+        if label in self.foils:
+            without[label] = self.foils[label].to(cond[label].device)[cond[label]]
+        return without
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,6 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         x = noise(0, torch.empty(len(rows), 1, mel.bands, int(frames), device=device))
         scale = torch.full((len(rows),), way.guidance_scale, device=device)
         rule = GUIDANCE_RULES[way.guidance_rule]
-        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, also=ALONG), mel.bounds)
         labels = []
         for i, own_seed in zip(rows, noise.seeds, strict=True):
             chosen = {"style": int(style[i]) + 1, "ensemble": int(ensemble[i]) + 1}
@@ -211,6 +210,9 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         return x[..., -configuration.frames :].float().cpu()
 
     settings = {
+        bounds = configuration.bounds(labels, noise.seeds, int(frames), device)
+        foils = configuration.foil_indices()
+        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, ALONG, foils), bounds)
         "checkpoint": checkpoint.digest,
         "sampler": way.sampler,
         "steps": way.steps,

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
+from diffusion.audio.ending import ENDING, ENDINGS
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Configuration, load, save
 from diffusion.data import prior
@@ -29,6 +30,7 @@ from diffusion.objectives import CleanError, ErrorAndSpread, Objective, low_disc
 from diffusion.theory import broadcast
 
 from .config import TrainingConfig
+from .foils import find_foils
 from .optimizer import build_optimizers
 from .run import STATE, RunFolder
 from .sheet import write_sheet
@@ -89,7 +91,8 @@ def train(
         if not main:
             return
         folder.save(step, seconds, accelerator.unwrap_model(network), average, optimizers)
-        save(out, configuration, average.module.state_dict(), torch.bfloat16)
+        foils = find_foils(configuration, average.module, train_features)
+        save(out, replace(configuration, foils=foils), average.module.state_dict(), torch.bfloat16)
         on_save()
         write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
         log_held_out()
@@ -186,10 +189,10 @@ def describe(config: TrainingConfig, features: Features) -> Configuration:
         network,
         schedule,
         config.prediction,
-        settings["labels"],
+        settings["labels"] | ({ENDING: list(ENDINGS)} if settings.get("sources") else {}),
         config.clip_frames,
         settings["codec"],
-        prior=prior.count(features),
+        prior=prior.count(features, config.clip_frames),
     )
 
 

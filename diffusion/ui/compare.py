@@ -41,6 +41,7 @@ TITLES = {
     "tempo": "Tempo",
     "key": "Key",
     "beat": "Beat",
+    "ending": "Ending",
 }
 SUGGESTED = {"steps": "5, 10, 20", "guidance_scale": "1, 2, 4, 8", "seed": "1, 2, 3, 4"}
 SUGGESTED_SAMPLERS = ["unipc", "ddim", "ddpm"]

@@ -12,7 +12,7 @@ from diffusion.studio import LABELS, Request, Studio, seed_of
 from diffusion.ui.words import tr
 
 NUMBERS = ("steps", "guidance_scale", "duration_s")
-FINE = ("key", "beat")  # labels that most leave open
+FINE = ("key", "beat", "ending")  # labels that most leave open
 EXPLAINED = {"grid": "Time grid", "guidance_rule": "Guidance rule"}  # radios with a sentence on each choice
 RACE = "2020"  # the preset that is raced against another, and no setting of the rail
 KEYS = '<button type="button" class="show-keys" aria-label="Keys"><kbd>?</kbd></button>'

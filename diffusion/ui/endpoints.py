@@ -67,6 +67,7 @@ def build_endpoints(visits: Visits) -> None:
         tempo: str,
         key: str,
         beat: str,
+        ending: str,
         grid: str,
         guidance_rule: str,
         model: str,
@@ -90,6 +91,7 @@ def build_endpoints(visits: Visits) -> None:
             tempo: Slow, medium, fast or any, in the same way.
             key: The tonic, such as C, Db or F#, or any.
             beat: Beats a minute, between 60 and 120 as `/options` has them, or any.
+            ending: Whether the music comes to its end within the clip: goes_on, ends or any.
             grid: Where the steps lie between noise and music: early, uniform, log-snr, karras or trailing.
             guidance_rule: What guidance makes more of: moving, plain, rescaled or projected.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
@@ -109,6 +111,7 @@ def build_endpoints(visits: Visits) -> None:
                 tempo=tempo,
                 key=key,
                 beat=beat,
+                ending=ending,
                 grid=grid,
                 guidance_rule=guidance_rule,
                 model=model,
@@ -137,6 +140,7 @@ def build_endpoints(visits: Visits) -> None:
         tempo: str,
         key: str,
         beat: str,
+        ending: str,
         grid: str,
         guidance_rule: str,
         model: str,
@@ -149,7 +153,7 @@ def build_endpoints(visits: Visits) -> None:
 
         Args:
             axis_x: What differs across the columns: sampler, steps, grid, guidance_scale, guidance_rule, seed, style,
-                ensemble, mode, tempo, key, beat.
+                ensemble, mode, tempo, key, beat, ending.
             values_x: Its values, with commas between them, such as 5, 10, 20.
             axis_y: What differs down the rows: another one of these.
             values_y: Its values, with commas between them, such as unipc, ddim.
@@ -167,6 +171,7 @@ def build_endpoints(visits: Visits) -> None:
             tempo: Slow, medium, fast or any, where the model knows them.
             key: The tonic, such as C, Db or F#, or any, where the model knows them.
             beat: Beats a minute as `/options` has them, or any, where the model knows them.
+            ending: Whether the music comes to its end within the clip: goes_on, ends or any.
             grid: Where the steps lie between noise and music: early, uniform, log-snr, karras or trailing.
             guidance_rule: What guidance makes more of: moving, plain, rescaled or projected.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
@@ -187,6 +192,7 @@ def build_endpoints(visits: Visits) -> None:
                 tempo=tempo,
                 key=key,
                 beat=beat,
+                ending=ending,
                 grid=grid,
                 guidance_rule=guidance_rule,
                 model=model,

@@ -129,9 +129,10 @@ def title(settings: dict[str, Any]) -> str:
     """What is played, by whom, and what else was chosen or drawn."""
     words = [settings[name].replace("_", " ") for name in ("style", "ensemble") if settings[name] != ANY]
     known = settings.get("drawn", {}) | {name: settings[name] for name in LATER if settings.get(name, ANY) != ANY}
-    key, mode, tempo, beat = (known.get(name) for name in ("key", "mode", "tempo", "beat"))
+    mode, tempo, key, beat, ending = (known.get(name) for name in LATER)
     tonality = " ".join(filter(None, [key and f"in {titled(key)}", mode]))
-    said = ", ".join(filter(None, [" for ".join(words) or "anything", tonality, tempo, beat and f"♩ = {beat}"]))
+    rest = [beat and f"♩ = {beat}", ending == "ends" and "with its end"]
+    said = ", ".join(filter(None, [" for ".join(words) or "anything", tonality, tempo, *rest]))
     return said[0].upper() + said[1:]
 
 

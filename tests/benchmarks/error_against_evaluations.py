@@ -122,11 +122,12 @@ def music_table(folder: Path, seeds: Iterable[int]) -> tuple[Table, float]:
     mel = MelParameters(**loaded.configuration.codec)
     noise = SeededNoise(list(seeds))
     clips = len(noise.seeds)
-    labels = loaded.configuration.labels.items()
+    labels = loaded.configuration.told.items()
     known = [{name: i % len(values) + 1 for name, values in labels} for i in range(clips)]
     cond = loaded.configuration.cond(known, noise.seeds)
     scale, rule = torch.tensor(Way.guidance_scale), GUIDANCE_RULES[Way.guidance_rule]
-    denoiser = Clipped(Guided(loaded.denoiser, {GUIDED[0]: scale}, rule, also=ALONG), mel.bounds)
+    foils = loaded.configuration.foil_indices()
+    denoiser = Clipped(Guided(loaded.denoiser, {GUIDED[0]: scale}, rule, ALONG, foils), mel.bounds)
     x = noise(0, torch.empty(clips, 1, mel.bands, loaded.configuration.frames))
     decibels = mel.unit_db
     dtype = fast_dtype(x.device)

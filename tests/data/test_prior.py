@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from diffusion.audio.ending import RELEASE_S
 from diffusion.data.dataset import VERSION, Features
 from diffusion.data.prior import count, draw
 
@@ -54,12 +55,15 @@ def test_what_never_goes_together_stays_open() -> None:
     assert draw([], {}, 0) == {}
 
 
-def write(folder: Path, labels: dict[str, list[str]], frames: list[int], **columns: list[int]) -> Features:
+def write(
+    folder: Path, labels: dict[str, list[str]], frames: list[int], sources: tuple[str, ...] = (), **columns: list[int]
+) -> Features:
     table = {name: torch.tensor(values) for name, values in columns.items()}
     length = torch.tensor(frames)
     rest = {"frames": length, "start": length.cumsum(0) - length}
     rest |= {name: torch.zeros(len(frames), dtype=torch.long) for name in ("piece", "family", "transpose")}
     settings = {"version": VERSION, "labels": labels, "codec": {"hop_size": 512, "sample_rate_hz": 32000}}
+    settings |= {"sources": sources} if sources else {}
     (folder / "train").mkdir()
     save_file(
         {**table, **rest, "mel": torch.zeros(sum(frames), 128)},
@@ -75,7 +79,7 @@ def test_seconds_are_counted_where_every_label_is_known(tmp_path: Path) -> None:
         tmp_path, labels, [625, 125, 250, 1250],
         style=[1, 2, 2, 0], ensemble=[1] * 4, mode=[2, 1, 1, 1], tempo=[0] * 4, key=[3, 3, 0, 1], beat=[0] * 4,
     )  # fmt: skip
-    assert count(features) == [
+    assert count(features, 64) == [
         {"labels": ["style", "mode"], "counts": [[0, 10], [6, 0]]},
         {"labels": ["key"], "counts": [20, 0, 12]},
     ]
@@ -84,4 +88,18 @@ def test_seconds_are_counted_where_every_label_is_known(tmp_path: Path) -> None:
 def test_recordings_that_say_nothing_have_no_prior(tmp_path: Path) -> None:
     none = {name: [0] for name in ("ensemble", "mode", "tempo", "key", "beat")}
     features = write(tmp_path, {"style": ["a"], "ensemble": []}, [625], style=[1], **none)
-    assert count(features) == []
+    assert count(features, 64) == []
+
+
+def test_how_often_music_ends_is_counted_over_all_beginnings_of_a_clip(tmp_path: Path) -> None:
+    """Of a long performance's the last RELEASE_S, of a short one's all; one that is shorter than a clip has none."""
+    labels = {"style": ["a", "b"], "ensemble": ["x"], "mode": [], "tempo": [], "key": []}
+    long, short = 640 + 6250, 640 + 62
+    columns = {name: [0] * 4 for name in ("mode", "tempo", "key", "beat")} | {"ensemble": [1] * 4}
+    features = write(tmp_path, labels, [long, long, short, 500], ("scores",), style=[1, 1, 2, 2], **columns)
+    [ending] = count(features, 640)
+    assert ending == {"labels": ["style", "ending"], "counts": [[round(200 - 2 * RELEASE_S), 3], [0, 1]]}
+    found = [draw([ending], {"style": 1}, seed)["ending"] for seed in range(3000)]
+    assert found.count(2) / 3000 == pytest.approx(3 / 200, abs=0.008)
+    assert draw([ending], {"style": 2}, 0) == {"ending": 2}
+    assert draw([ending], {"style": 1, "ending": 2}, 0) == {}

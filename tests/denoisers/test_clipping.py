@@ -27,6 +27,21 @@ def test_x0_stays_within_and_eps_agrees(schedule, t, seed):
     torch.testing.assert_close(clipped.eps[inside], plain.eps[inside])
 
 
+def test_each_element_may_have_bounds_of_its_own():
+    """A mask of what is known: two clips, of which one must be between -0.1 and 0 in its last element."""
+    inner = GaussianDenoiser(Cosine(), MEAN, VARIANCE)
+    noise, times = SeededNoise([1, 1]), uniform_grid(Cosine(), 8)
+    low, high = torch.full((2, 3), -9.0), torch.full((2, 3), 9.0)
+    low[1, 2], high[1, 2] = -0.1, 0.0
+    x = noise(0, torch.empty(2, 3, dtype=torch.float64))
+    *_, free = SAMPLERS["unipc"].steps(inner, x, times, cond={}, noise=noise)
+    *_, bound = SAMPLERS["unipc"].steps(Clipped(inner, (low, high)), x, times, cond={}, noise=noise)
+    torch.testing.assert_close(bound.x[0], free.x[0])
+    torch.testing.assert_close(bound.x[1, :2], free.x[1, :2])
+    assert free.x[1, 2] > 0
+    assert -0.1 <= bound.x[1, 2] <= 0
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_run_ends_within_the_bounds(name):
     """The last step returns a clipped x0, with every sampler; without clipping some clip leaves the bounds."""

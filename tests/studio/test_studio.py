@@ -99,6 +99,18 @@ def test_the_network_hears_the_pulse_of_the_beat(studio: Studio) -> None:
     assert np.abs(heard["pulse"][1] - heard["deaf"][1]).mean() > 1e-4
 
 
+def test_music_that_ends_falls_silent_and_music_that_goes_on_is_as_if_nothing_had_been_said(studio: Studio) -> None:
+    said_nothing, goes_on, ends = (
+        clip_of(studio.generate(request(duration_s=5.12, ending=ending))) for ending in ("any", "goes_on", "ends")
+    )
+    np.testing.assert_array_equal(goes_on.features, said_nothing.features)
+    _, high = studio._loaded.configuration.bounds([{"ending": 2}], [ends.request.seed], 320)
+    assert isinstance(high, torch.Tensor)
+    assert (ends.features <= high[0, 0].numpy()).all()
+    assert (goes_on.features > high[0, 0].numpy()).any()
+    assert (ends.settings["ending"], goes_on.settings["ending"]) == ("ends", "goes_on")
+
+
 def test_an_open_label_is_as_if_it_had_not_been_asked_for(studio: Studio) -> None:
     clip = clip_of(studio.generate(request()))
     assert clip_of(studio.generate(request(mode="any", tempo="any"))).to_wav() == clip.to_wav()

@@ -1,4 +1,4 @@
-"""A model with six labels: each can be chosen, is heard, said, kept in files and links; another model shows two."""
+"""A model with seven labels: each can be chosen, is heard, said, kept in files and links; another model shows two."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_link_from_before_leaves_mode_and_tempo_open(visit, studio: Studio) ->
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_a_key_and_a_beat_are_chosen_said_and_kept(visit, studio: Studio, width: int) -> None:
+def test_a_key_a_beat_and_an_ending_are_chosen_said_and_kept(visit, studio: Studio, width: int) -> None:
     page = visit(width=width, height=844)
     unfold(page, "advanced")
     page.locator("#key label").first.wait_for()
@@ -94,22 +94,23 @@ def test_a_key_and_a_beat_are_chosen_said_and_kept(visit, studio: Studio, width:
     quick(page, 2, SEED)
     page.locator("#key label").nth(7).click(position={"x": 5, "y": 5})
     choose(page, "beat", "104")
+    choose(page, "ending", "ends")
     choose(page, "mode", "minor")
     generate(page)
     settings = finished(page, SEED)
-    assert (settings["key"], settings["beat"]) == ("F#", "104")
-    asked = studio.request(seed=SEED, steps=2, duration_s=2.56, mode="minor", key="F#", beat="104")
+    assert (settings["key"], settings["beat"], settings["ending"]) == ("F#", "104", "ends")
+    asked = studio.request(seed=SEED, steps=2, duration_s=2.56, mode="minor", key="F#", beat="104", ending="ends")
     *_, clip = studio.generate(asked)
     assert isinstance(clip, Clip)
     assert wav(page) == clip.to_wav()
-    assert message(page).endswith(f"for piano, in F♯ minor, ♩ = 104, made of noise {SEED}.")
-    assert "-minor-Fsharp-104-" in page.locator(".download").get_attribute("download")
-    assert "in F♯ minor · ♩ = 104" in page.locator(".takes .card").first.inner_text()
+    assert message(page).endswith(f"for piano, in F♯ minor, ♩ = 104, with its end, made of noise {SEED}.")
+    assert "-minor-Fsharp-104-ends-" in page.locator(".download").get_attribute("download")
+    assert "in F♯ minor · ♩ = 104 · with its end" in page.locator(".takes .card").first.inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     again = visit("?" + asked.to_query())
     unfold(again, "advanced")
     again.wait_for_function("document.querySelector('#key input:checked')?.value === 'F#'")
-    assert chosen(again, "beat") == "104"
+    assert (chosen(again, "beat"), chosen(again, "ending")) == ("104", "ends")
 
 
 @pytest.mark.parametrize(("locale", "said"), [("en-US", "in A minor, slow"), ("fr-FR", "en la mineur, lent")])
@@ -189,12 +190,12 @@ def test_a_model_without_them_shows_no_such_controls(browser, plain_checkpoint: 
         assert "The link cannot be followed. mode: got 'minor', allowed any." in message(page)
         page.wait_for_selector(".play:not([disabled])")
         assert page.locator("#style").is_visible()
-        assert page.locator("#mode, #tempo, #key, #beat").count() == 0
+        assert page.locator("#mode, #tempo, #key, #beat, #ending").count() == 0
         quick(page, 2, 7)
         generate(page)
         assert "mode" not in finished(page, 7)
         page.get_by_role("link", name="Compare").click()
         page.wait_for_selector(".compare [data-axis=y] .values button")
         titles = page.locator(".compare [data-axis=x] select option").all_inner_texts()
-        assert not {"Mode", "Tempo", "Key", "Beat"} & set(titles)
+        assert not {"Mode", "Tempo", "Key", "Beat", "Ending"} & set(titles)
         context.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from visitor import finished, generate, message, quick
 
+from diffusion.audio.ending import ENDINGS
 from diffusion.data.labels import BEATS, KEYS, LABELS
 from diffusion.studio import LABELS as ASKED
 from diffusion.studio import Studio, titled
@@ -67,7 +68,8 @@ def test_every_setting_is_explained_in_french(studio: Studio) -> None:
 
 
 def test_every_label_has_its_french() -> None:
-    words = {titled(word) for name in ASKED for word in (name, *LABELS[name])}
+    known = {**LABELS, "ending": ENDINGS}
+    words = {titled(word) for name in ASKED for word in (name, *known[name])}
     assert words - NOTATION | {f"in {titled(key)}" for key in KEYS} <= FRENCH.keys()
 
 

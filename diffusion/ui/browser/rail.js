@@ -13,7 +13,7 @@ function heldSeed() {
 export function mount(host, score) {
   let choice;
   document.addEventListener("change", (event) => {
-    if (!event.target.closest?.("#style, #ensemble, #mode, #tempo, #key, #beat")) return;
+    if (!event.target.closest?.("#style, #ensemble, #mode, #tempo, #key, #beat, #ending")) return;
     clearTimeout(choice);
     choice = setTimeout(() => {
       const seed = score.clip?.settings.seed, racing = score.element.classList.contains("racing");

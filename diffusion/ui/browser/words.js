@@ -27,11 +27,11 @@ export function names(settings) {
   return ["style", "ensemble"].map((name) => value(settings, name)).filter(Boolean).map(named);
 }
 
-// What else was chosen, or drawn: the key and its mode, the tempo, the beat.
+// What else was chosen, or drawn: the key and its mode, the tempo, the beat, and whether it ends.
 export function details(settings) {
-  const [key, mode, tempo, beat] = ["key", "mode", "tempo", "beat"].map((name) => value(settings, name));
+  const [key, mode, tempo, beat, ending] = ["key", "mode", "tempo", "beat", "ending"].map((name) => value(settings, name));
   const tonality = [key && t(`in ${named(key)}`), mode && lower(named(mode))].filter(Boolean).join(" ");
-  return [tonality && upper(tonality), tempo && named(tempo), beat && `♩ = ${beat}`].filter(Boolean);
+  return [tonality && upper(tonality), tempo && named(tempo), beat && `♩ = ${beat}`, ending === "ends" && t("With its end")].filter(Boolean);
 }
 
 // Translates what `root` shows and will show of markup written in English.

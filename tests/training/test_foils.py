@@ -1,0 +1,87 @@
+"""A style's foil is the other one that predicts its clips best, proven where every prediction is known."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from diffusion.audio.mel import MelParameters
+from diffusion.checkpoint import Configuration, load
+from diffusion.data.dataset import LABELS, VERSION, Features
+from diffusion.training.config import TrainingConfig
+from diffusion.training.foils import find_foils
+from diffusion.training.loop import train
+
+LEVELS = {"low": 0.0, "middle": 0.4, "high": 1.0}
+FRAMES = 64
+
+
+class Levels(nn.Module):
+    """Believes that every clip of a style is its level, whatever it sees."""
+
+    def __init__(self, levels: list[float]) -> None:
+        super().__init__()
+        self.levels = nn.Parameter(torch.tensor([0.0, *levels]))
+
+    def forward(self, x_t: Tensor, log_snr: Tensor, cond: dict[str, Tensor]) -> Tensor:
+        return self.levels[cond["style"]][:, None, None, None].expand_as(x_t)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Clips of three levels, a little uneven."""
+    styles = torch.arange(6) % 3 + 1
+    level = torch.tensor(list(LEVELS.values()))[styles - 1]
+    mel = level.repeat_interleave(100)[:, None] + 0.05 * torch.randn(
+        600, 128, generator=torch.Generator().manual_seed(0)
+    )
+    columns = {name: torch.ones(6, dtype=torch.long) for name in (*LABELS, "piece", "family", "transpose")}
+    columns |= {"style": styles, "start": torch.arange(6) * 100, "frames": torch.full((6,), 100)}
+    labels = {
+        "style": list(LEVELS),
+        "ensemble": ["x"],
+        "mode": ["major"],
+        "tempo": ["slow"],
+        "key": ["C"],
+        "beat": ["62"],
+    }
+    settings = {"version": VERSION, "labels": labels, "codec": asdict(MelParameters())}
+    (tmp_path / "data" / "train").mkdir(parents=True)
+    save_file(
+        {**columns, "mel": mel.half()}, tmp_path / "data/train/00000.safetensors", {"settings": json.dumps(settings)}
+    )
+    return tmp_path / "data"
+
+
+def configuration(styles: list[str]) -> Configuration:
+    labels = {"style": styles, "ensemble": ["x"]}
+    return Configuration(
+        {"name": "frame-transformer"}, {"name": "cosine"}, "x0", labels, FRAMES, asdict(MelParameters())
+    )
+
+
+def test_the_nearest_level_is_the_foil(data: Path) -> None:
+    found = find_foils(configuration(list(LEVELS)), Levels(list(LEVELS.values())), Features(data, "train"))
+    assert found == {"style": {"low": "middle", "middle": "low", "high": "middle"}}
+
+
+def test_a_style_that_is_alone_or_has_no_clip_has_none(data: Path) -> None:
+    features = Features(data, "train")
+    assert find_foils(configuration(["low"]), Levels([0.0]), features) == {}
+    unheard = {**LEVELS, "unheard": 0.9}
+    found = find_foils(configuration(list(unheard)), Levels(list(unheard.values())), features)
+    assert found == {"style": {"low": "middle", "middle": "low", "high": "unheard"}}
+
+
+def test_a_checkpoint_says_them(data: Path, tmp_path: Path) -> None:
+    size = {"width": 32, "depth": 1, "heads": 2, "hidden": 64}
+    train(TrainingConfig(steps=2, batch=4, frames=16, clip_frames=FRAMES, **size), data, tmp_path / "run")
+    made = load(tmp_path / "run")
+    assert made.configuration.foils["style"].keys() == LEVELS.keys()
+    assert made.configuration.foils == find_foils(made.configuration, made.network, Features(data, "train"))
