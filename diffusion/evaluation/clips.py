@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffusion import checkpoint as checkpoints
 from diffusion.audio.codec import LogMelCodec
@@ -177,6 +177,13 @@ def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:
     return rows[:, 1], rows[:, 2]
 
 
+def compiled(checkpoint: Checkpoint) -> Checkpoint:
+    """The same model with its network compiled, anew for every shape of its inputs; its weights may not change."""
+    network = torch.compile(checkpoint.network, dynamic=False, options={"freezing": True})
+    assert isinstance(network, nn.Module)
+    return replace(checkpoint, network=network)
+
+
 def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = None) -> Recipe:
     """`clips` clips for each pair of style and ensemble, every other label drawn as the training music has it.
 
@@ -203,6 +210,9 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
             chosen = {"style": int(style[i]) + 1, "ensemble": int(ensemble[i]) + 1}
             labels.append(chosen | draw(configuration.prior, chosen, own_seed))
         cond = configuration.cond(labels, noise.seeds, device)
+        bounds = configuration.bounds(labels, noise.seeds, int(frames), device)
+        foils = configuration.foil_indices()
+        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, ALONG, foils), bounds)
         times = GRIDS[way.grid](denoiser.schedule, way.steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):
@@ -210,9 +220,6 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         return x[..., -configuration.frames :].float().cpu()
 
     settings = {
-        bounds = configuration.bounds(labels, noise.seeds, int(frames), device)
-        foils = configuration.foil_indices()
-        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, ALONG, foils), bounds)
         "checkpoint": checkpoint.digest,
         "sampler": way.sampler,
         "steps": way.steps,

@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch", type=int, default=Plan.batch, help="clips generated together (default: 8)")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="seed of everything drawn (default: 0)")
+    parser.add_argument("--compile", action="store_true", help="compile the network first: quicker after a minute")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU where there is a GPU")
 
 
@@ -89,7 +90,16 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError("classifier, out: name a folder for each, or a new classifier with --train-classifier")
     from diffusion.evaluation.judge import evaluate
 
-    text = evaluate(args.data, args.classifier, args.checkpoint, args.out, plan, vocoder=args.vocoder, cpu=args.cpu)
+    text = evaluate(
+        args.data,
+        args.classifier,
+        args.checkpoint,
+        args.out,
+        plan,
+        vocoder=args.vocoder,
+        cpu=args.cpu,
+        compile_network=args.compile,
+    )
     print(text.partition("\n## How to read")[0])
     print(f"written to {args.out}")
 

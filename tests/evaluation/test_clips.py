@@ -15,12 +15,14 @@ from diffusion.evaluation.clips import (
     Playback,
     Recipe,
     Way,
+    compiled,
     control,
     gather,
     generated,
     load_playback,
     real,
 )
+from diffusion.networks.compiled import compiler_available
 from diffusion.samplers import SAMPLERS
 from diffusion.studio import PRESETS, Request
 
@@ -160,6 +162,15 @@ def test_clips_belong_to_their_seed_not_to_their_batch(invented_checkpoint):
     low, high = MelParameters().bounds
     assert together.min() >= low
     assert together.max() <= high
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not compiler_available(), reason="no C++ compiler")
+def test_a_compiled_network_makes_the_same_clips(invented_checkpoint):
+    model = checkpoint.load(invented_checkpoint)
+    eager, quick = (generated(each, 2, 0, Way("unipc", 2)).make(range(4)) for each in (model, compiled(model)))
+    assert not quick.equal(eager)
+    torch.testing.assert_close(quick, eager, atol=0.05, rtol=0)  # bfloat16, rounded elsewhere
 
 
 def test_other_labels_are_as_likely_as_in_the_music(invented_checkpoint):
