@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from diffusion.audio.ending import ENDING, ENDINGS, RELEASE_S, ceiling
+from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S, ceiling
 from diffusion.audio.mel import MelParameters
 from diffusion.audio.vocoder import Vocoder
 from diffusion.denoisers import PREDICTIONS, NetworkDenoiser
@@ -102,18 +102,18 @@ class Configuration:
     ) -> tuple[float, float | Tensor]:
         """Between what x0 (B, C, bands, frames) must lie: what features can be and, where music ends, what rooms leave.
 
-        Music that ends does so in the last RELEASE_S of its clip, where the seed has it.
+        The last note of music that ends is released from RELEASE_S to LEAST_S before its clip does, as the seed has it.
         """
         mel = MelParameters(**self.codec)
         low, high = mel.bounds
         ends = [each.get(ENDING) == 1 + ENDINGS.index("ends") for each in known]
         if not any(ends):
             return low, high
-        places = [
-            np.random.default_rng((seed, 3)).random() if end else -math.inf
+        left_s = [
+            np.random.default_rng((seed, 3)).uniform(LEAST_S, RELEASE_S) if end else -math.inf
             for end, seed in zip(ends, seeds, strict=True)
         ]
-        release_s = frames / mel.frames_per_s - RELEASE_S * torch.tensor(places, device=device)
+        release_s = frames / mel.frames_per_s - torch.tensor(left_s, device=device)
         return low, ceiling(release_s, frames, mel)
 
     def foil_indices(self) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from diffusion.audio.mel import MelParameters
 ENDING = "ending"
 ENDINGS = ("goes_on", "ends")
 RELEASE_S = 1.55  # from the release of the last note to the end of a performance, its silence included
+LEAST_S = 0.5  # from there to the end of a clip in which the music is heard to end
 LOUDEST = 1.25  # as a feature: three quarters of all endings are nowhere louder when the last note is released
 FALL_DB_PER_S = 80.0  # nor louder after it than what falls so fast from there
 

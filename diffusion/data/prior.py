@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from diffusion.audio.ending import ENDING, ENDINGS, RELEASE_S
+from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
 
@@ -40,7 +40,7 @@ def count(features: Features, frames: int) -> list[dict[str, Any]]:
         prior.append({"labels": names, "counts": known.round().astype(int).tolist()})
     if features.settings.get("sources"):
         starts_s = (features.columns["frames"] - frames).clip(0) * codec["hop_size"] / codec["sample_rate_hz"]
-        ends_s = np.minimum(starts_s, RELEASE_S)
+        ends_s = np.minimum(starts_s, RELEASE_S - LEAST_S)
         counts = np.zeros([1 + len(features.settings["labels"]["style"]), len(ENDINGS)])
         np.add.at(counts, features.columns["style"], np.stack([starts_s - ends_s, ends_s], axis=1))
         prior.append({"labels": ["style", ENDING], "counts": counts[1:].round().astype(int).tolist()})
