@@ -67,10 +67,11 @@ def train(
     train_features = Features(data, "train")
     test_features = Features(data, "test") if (data / "test").is_dir() else None
     torch.manual_seed(config.seed)
-    configuration = describe(config, train_features)
+    source = None if init is None else load(init)
+    configuration = describe(config, train_features, source.configuration if source else None)
     network = configuration.build()
-    if init is not None:
-        warm_start(network, configuration, load(init))
+    if source is not None:
+        warm_start(network, configuration, source)
     average = AveragedModel(network, device=device, multi_avg_fn=_warming_average(config.ema_decay))
     network = accelerator.prepare(network)
     optimizers = build_optimizers(network, config)
@@ -161,9 +162,13 @@ def objective_of(config: TrainingConfig) -> Objective:
     return ErrorAndSpread(error, config.spread_weight) if config.prediction == "moments-spread" else error
 
 
-def describe(config: TrainingConfig, features: Features) -> Configuration:
-    """The checkpoint configuration of a run on features; ValueError if scores were to tell a pulse and do not."""
+def describe(config: TrainingConfig, features: Features, source: Configuration | None = None) -> Configuration:
+    """The checkpoint configuration of a run on features; ValueError if scores were to tell a pulse and do not.
+
+    Music can be made to end if it was rendered, and so has ends, or if that of `source`, where the run begins, can.
+    """
     settings = features.settings
+    ends = bool(settings.get("sources")) or (source is not None and ENDING in source.labels)
     if config.pulse and settings.get("sources") and not features.columns["beat_frames"].any():
         raise ValueError(
             f"pulse: got {config.pulse}, but the data were made before they said where beats are: make them again, "
@@ -189,7 +194,7 @@ def describe(config: TrainingConfig, features: Features) -> Configuration:
         network,
         schedule,
         config.prediction,
-        settings["labels"] | ({ENDING: list(ENDINGS)} if settings.get("sources") else {}),
+        settings["labels"] | ({ENDING: list(ENDINGS)} if ends else {}),
         config.clip_frames,
         settings["codec"],
         prior=prior.count(features, config.clip_frames),
