@@ -23,7 +23,7 @@ from diffusion.ui.assets import BROWSER, starting
 from diffusion.ui.clips import Latest
 from diffusion.ui.events import AT_ONCE, QUEUED
 from diffusion.ui.film import score
-from diffusion.ui.words import sentence
+from diffusion.ui.words import FRENCH, sentence
 
 SCRIPTS = ("player.js", "compare_grid.js")  # what a report takes along
 INTERVAL_S = 0.1  # between two messages that only say how far a batch is
@@ -43,6 +43,7 @@ TITLES = {
     "beat": "Beat",
     "ending": "Ending",
 }
+SETTINGS = {**TITLES, "duration_s": "Length", "decoder": "Sound", "knobs": "Knobs", "model": "Model"}
 SUGGESTED = {"steps": "5, 10, 20", "guidance_scale": "1, 2, 4, 8", "seed": "1, 2, 3, 4"}
 SUGGESTED_SAMPLERS = ["unipc", "ddim", "ddpm"]
 BEGIN_LABELS = 3
@@ -123,10 +124,10 @@ class Comparisons:
         audio = base64.b64encode(cell.clip.to_wav()).decode()
         return {"picture": score(cell.clip.features, self.studio.mel), "audio": audio}
 
-    def report(self, run: Any) -> str | None:
+    def report(self, run: Any, french: bool = False) -> str | None:
         """The file of a grid, or None where it is not kept."""
         comparison = self._kept.get(run)
-        return report(self.studio, comparison.grid, comparison.cells.values()) if comparison else None
+        return report(self.studio, comparison.grid, comparison.cells.values(), french) if comparison else None
 
     def table(self, run: Any) -> str | None:
         """The CSV file of a grid, or None where it is not kept."""
@@ -168,11 +169,11 @@ def compare_room(comparisons: Comparisons) -> gr.HTML:
     def cell(asked: Any) -> dict[str, str] | None:
         return comparisons.cell(asked)
 
-    def report(run: Any) -> str | None:
-        return comparisons.report(run)
+    def report(asked: Any) -> str | None:
+        return comparisons.report(asked["run"], asked["language"] == "fr")
 
-    def table(run: Any) -> str | None:
-        return comparisons.table(run)
+    def table(asked: Any) -> str | None:
+        return comparisons.table(asked["run"])
 
     return gr.HTML(
         html_template=(BROWSER / "compare.html").read_text(),
@@ -236,14 +237,15 @@ def axes(grid: Grid, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def report(studio: Studio, grid: Grid, cells: Iterable[Cell]) -> str:
+def report(studio: Studio, grid: Grid, cells: Iterable[Cell], french: bool = False) -> str:
     """One HTML file with the pictures, the sound (MP3) and the numbers of the cells, which needs nothing else."""
     options = studio.options()
     settings = grid.base.to_dict() | {"model": f"{studio.name} ({studio.digest})"}
     fixed = {name: value for name, value in settings.items() if name not in (grid.axis_x, grid.axis_y)}
     data = {
         "axes": axes(grid, options),
-        "settings": fixed,
+        "settings": {SETTINGS.get(name, name): _shown(options.get(name, {}), value) for name, value in fixed.items()},
+        "french": FRENCH if french else None,
         "sample_rate_hz": studio.mel.sample_rate_hz,
         "cells": [
             {
@@ -265,6 +267,14 @@ def report(studio: Studio, grid: Grid, cells: Iterable[Cell]) -> str:
     for mark, text in parts.items():
         page = page.replace(mark, text)
     return page
+
+
+def _shown(option: dict[str, Any], value: Any) -> str:
+    """The value of a setting as the page has it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items()) or "None"
+    shown: str = option.get("titles", {}).get(value, _text(value))
+    return shown
 
 
 def _numbers(cell: Cell) -> dict[str, Any]:

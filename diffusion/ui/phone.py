@@ -20,6 +20,7 @@ from diffusion.studio import ANY, LATER, Request, titled
 from diffusion.ui.assets import BROWSER
 from diffusion.ui.clips import Latest
 from diffusion.ui.links import public_address, qr_svg
+from diffusion.ui.words import prefers_french, said
 
 CLIPS, CLIP_BYTES = 64, 64 * 2**20
 PAGE = BROWSER / "phone.html"
@@ -27,7 +28,15 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src data:; media-src 'self'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Language",
 }
+GROWN = "Grown from noise {seed} by {sampler} in {steps} steps, guidance {guidance}, {seconds} seconds long."
+GROWN_AND_STOPPED = GROWN.replace("{steps}", "{stopped} of {steps}")
+PICTURE = "Spectrogram of the clip: time from left to right, pitch upwards"
+WHY_GONE = (
+    "Only the latest clips are kept, and none when the page is started anew. The settings in its WAV file, or a link "
+    "to them, compose the same clip again."
+)
 
 
 @dataclass(frozen=True)
@@ -77,13 +86,13 @@ class Handouts:
         name = http.path_params["name"]
         handout = self._kept.get(name)
         if handout is None:
-            return HTMLResponse(_gone(), 404, HEADERS)
-        return HTMLResponse(_page(name, handout), headers=HEADERS)
+            return _missing(http)
+        return HTMLResponse(_page(name, handout, _in_french(http)), headers=HEADERS)
 
     async def _file(self, http: HttpRequest) -> Response:
         handout = self._kept.get(http.path_params["name"])
         if handout is None:
-            return HTMLResponse(_gone(), 404, HEADERS)
+            return _missing(http)
         headers = {
             "Accept-Ranges": "bytes",
             "Content-Disposition": f'inline; filename="{handout.name}"',
@@ -97,6 +106,14 @@ class Handouts:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
         return Response(handout.wav[part.start : part.stop], 206, headers, "audio/wav")
+
+
+def _in_french(http: HttpRequest) -> bool:
+    return prefers_french(http.headers.get("accept-language", ""))
+
+
+def _missing(http: HttpRequest) -> Response:
+    return HTMLResponse(_gone(_in_french(http)), 404, HEADERS)
 
 
 def handout_id(settings: dict[str, Any]) -> str:
@@ -125,48 +142,62 @@ def byte_range(header: str, size: int) -> range | None:
     return range(int(first), stop) if int(first) < size else range(0)
 
 
-def title(settings: dict[str, Any]) -> str:
+def title(settings: dict[str, Any], french: bool = False) -> str:
     """What is played, by whom, and what else was chosen or drawn."""
-    words = [settings[name].replace("_", " ") for name in ("style", "ensemble") if settings[name] != ANY]
+
+    def name(value: str) -> str:
+        return said(titled(value), french).lower()
+
+    style, ensemble = (settings[label] != ANY and name(settings[label]) for label in ("style", "ensemble"))
+    both = said("{style} for {ensemble}", french, style=style, ensemble=ensemble)
     known = settings.get("drawn", {}) | {name: settings[name] for name in LATER if settings.get(name, ANY) != ANY}
     mode, tempo, key, beat, ending = (known.get(name) for name in LATER)
-    tonality = " ".join(filter(None, [key and f"in {titled(key)}", mode]))
-    rest = [beat and f"♩ = {beat}", ending == "ends" and "with its end"]
-    said = ", ".join(filter(None, [" for ".join(words) or "anything", tonality, tempo, *rest]))
-    return said[0].upper() + said[1:]
+    tonality = " ".join(filter(None, [key and said(f"in {titled(key)}", french), mode and name(mode)]))
+    rest = [beat and f"♩ = {beat}", ending == "ends" and said("With its end", french).lower()]
+    played = both if style and ensemble else style or ensemble or said("Anything", french)
+    whole = ", ".join(filter(None, [played, tonality, tempo and name(tempo), *rest]))
+    return whole[0].upper() + whole[1:]
 
 
-def sentence(settings: dict[str, Any]) -> str:
+def sentence(settings: dict[str, Any], french: bool = False) -> str:
     """All that makes the clip again, for people."""
+
+    def number(value: float) -> str:
+        return f"{value:g}".replace(".", "," if french else ".")
+
     stopped = settings.get("stopped_at")
-    steps = f"{settings['steps']} steps" if stopped is None else f"{stopped} of {settings['steps']} steps"
-    return (
-        f"Grown from noise {settings['seed']} by {SAMPLERS[settings['sampler']].title} in {steps}, "
-        f"guidance {settings['guidance_scale']:g}, {settings['duration_s']:g} seconds long."
+    return said(
+        GROWN if stopped is None else GROWN_AND_STOPPED,
+        french,
+        seed=settings["seed"],
+        sampler=said(SAMPLERS[settings["sampler"]].title, french),
+        steps=settings["steps"],
+        stopped=stopped,
+        guidance=number(settings["guidance_scale"]),
+        seconds=number(settings["duration_s"]),
     )
 
 
-def _page(name: str, handout: Handout) -> str:
-    heading, settings = escape(title(handout.settings)), handout.settings
+def _page(name: str, handout: Handout, french: bool) -> str:
+    heading, settings = escape(title(handout.settings, french)), handout.settings
     again = escape(f"../?{Request.from_dict(settings).to_query()}")
     body = f"""<p class="over">Out of Noise</p>
 <h1>{heading}</h1>
-<figure><img src="{escape(handout.picture)}" alt="Spectrogram of the clip: time from left to right, pitch upwards">
+<figure><img src="{escape(handout.picture)}" alt="{said(PICTURE, french)}">
 <audio controls loop preload="metadata" src="{name}.wav" aria-label="{heading}"></audio></figure>
-<p>A diffusion model composed this out of noise. {escape(sentence(settings))}</p>
-<nav><a class="main" href="{again}">Compose it again</a>
-<a href="{name}.wav" download="{escape(handout.name)}">Save WAV</a></nav>"""
-    return _document(heading, body)
+<p>{said("A diffusion model composed this out of noise.", french)} {escape(sentence(settings, french))}</p>
+<nav><a class="main" href="{again}">{said("Compose it again", french)}</a>
+<a href="{name}.wav" download="{escape(handout.name)}">{said("Save the sound", french)}</a></nav>"""
+    return _document(heading, body, french)
 
 
-def _gone() -> str:
-    body = """<p class="over">Out of Noise</p>
-<h1>This clip is no longer here</h1>
-<p>Only the latest clips are kept, and none when the page is started anew. The settings in its WAV file, or a link to
-them, compose the same clip again.</p>
-<nav><a class="main" href="../">Open the page</a></nav>"""
-    return _document("No longer here", body)
+def _gone(french: bool) -> str:
+    body = f"""<p class="over">Out of Noise</p>
+<h1>{said("This clip is no longer here", french)}</h1>
+<p>{said(WHY_GONE, french)}</p>
+<nav><a class="main" href="../">{said("Open the page", french)}</a></nav>"""
+    return _document(said("No longer here", french), body, french)
 
 
-def _document(title: str, body: str) -> str:
-    return Template(PAGE.read_text()).substitute(title=title, body=body)
+def _document(title: str, body: str, french: bool) -> str:
+    return Template(PAGE.read_text()).substitute(title=title, body=body, language="fr" if french else "en")

@@ -18,6 +18,16 @@ def tr(sentence: str) -> Any:
     return TRANSLATIONS(sentence) if sentence in FRENCH else sentence
 
 
+def prefers_french(accept_language: str) -> bool:
+    """Whether a browser that sends this header likes French best; what they like best comes first."""
+    return accept_language.strip().lower().startswith("fr")
+
+
+def said(sentence: str, french: bool, **values: object) -> str:
+    """A sentence of a page that Gradio does not serve, with each {name} replaced by its value."""
+    return (FRENCH.get(sentence, sentence) if french else sentence).format(**values)
+
+
 def sentence(text: object) -> str:
     """An error, or what it says, with a full stop."""
     return f"{text}".removesuffix(".") + "."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from diffusion.audio.wav import read_settings, to_bytes
 from diffusion.studio import Request
 from diffusion.ui import phone
 from diffusion.ui.phone import Handouts, byte_range, handout_id
+from diffusion.ui.words import FRENCH
 
 RATE_HZ = 24_000
 
@@ -42,6 +45,14 @@ def test_a_heading_says_every_label_that_was_chosen() -> None:
     assert phone.title({**settings, "ensemble": "any", "tempo": "slow"}) == "Anything, slow"
     drawn = {"mode": "major", "key": "Db", "beat": "98"}
     assert phone.title({**settings, "key": "F#", "drawn": drawn}) == "Music box, in F♯ major, ♩ = 98"
+
+
+def test_a_heading_in_french() -> None:
+    settings = {"style": "jig", "ensemble": "accordion", "seed": 7, "drawn": {"mode": "minor", "key": "D"}}
+    assert phone.title(settings, french=True) == "Gigue pour accordéon, en ré mineur"
+    assert phone.title({**settings, "ensemble": "any", "tempo": "slow", "ending": "ends"}, french=True) == (
+        "Gigue, en ré mineur, lent, avec sa fin"
+    )
 
 
 @pytest.fixture
@@ -72,6 +83,25 @@ def test_a_clip_is_a_page_and_a_file(handouts: Handouts, client: TestClient, tmp
     assert file.content == base64.b64decode(clip["audio"])
     (tmp_path / "clip.wav").write_bytes(file.content)
     assert read_settings(tmp_path / "clip.wav") == clip["settings"]
+
+
+def test_a_french_phone_gets_french_words(handouts: Handouts, client: TestClient) -> None:
+    french = {"accept-language": "fr-CA,fr;q=0.9,en;q=0.8"}
+    name = handouts.keep(message(stopped_at=3, guidance_scale=2.5))["handout"]
+    page = client.get(f"/clip/{name}", headers=french)
+    assert '<html lang="fr">' in page.text
+    assert "Né du bruit 7 par UniPC en 3 pas sur 20, guidage 2,5" in page.text
+    assert "n’est plus là" in client.get("/clip/0123456789abcdef", headers=french).text
+    german = client.get(f"/clip/{name}", headers={"accept-language": "de,fr;q=0.5"})
+    assert '<html lang="en">' in german.text
+    assert german.headers["vary"] == "Accept-Language"
+
+
+def test_every_sentence_for_phones_has_its_french() -> None:
+    sentences = {phone.GROWN, phone.GROWN_AND_STOPPED, phone.PICTURE, phone.WHY_GONE}
+    literals = re.findall(r"""said\(("(?:[^"\\]|\\.)*")""", Path(phone.__file__).read_text())
+    assert len(literals) > 5
+    assert sentences | {json.loads(each) for each in literals} <= FRENCH.keys()
 
 
 def test_the_same_settings_share_an_id_and_others_do_not(handouts: Handouts) -> None:

@@ -1,7 +1,7 @@
 // The room in which two settings are compared: the plan of a grid, and the grid as it fills in.
 import { CompareGrid } from "./compare_grid.js";
 import { player } from "./player.js";
-import { t } from "./words.js";
+import { language, t } from "./words.js";
 
 const TYPED = "input:not([type=checkbox], [type=radio], [type=range]), select, textarea, dialog";
 const WAIT_MS = 400; // after the last change of the plan, before its cost is asked for
@@ -129,7 +129,7 @@ class Room {
   }
 
   async #save(kind, type, name) {
-    const text = await this.#host.server[kind](this.#run);
+    const text = await this.#host.server[kind]({ run: this.#run, language });
     if (text) save(text, type, name);
     else this.say(t("This grid is too long ago to be saved: compose it again."), true);
   }

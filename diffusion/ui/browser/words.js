@@ -1,6 +1,7 @@
 // What the page says, in the visitor's language: English sentences are the keys of the French ones.
 
-const french = navigator.language.startsWith("fr")
+export const language = navigator.language.startsWith("fr") ? "fr" : "en";
+const french = language === "fr"
   ? await (await fetch(new URL("french.json", import.meta.url))).json()
   : null;
 const SPOKEN = ["aria-label", "title", "alt", "placeholder"];
@@ -37,7 +38,7 @@ export function details(settings) {
 // Translates what `root` shows and will show of markup written in English.
 export function localise(root) {
   if (!french) return;
-  document.documentElement.lang = "fr";
+  document.documentElement.lang = language;
   translate(root);
   new MutationObserver((changes) => {
     for (const change of changes) change.addedNodes.forEach(translate);
