@@ -20,10 +20,9 @@ from torch import Tensor, nn
 from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S, ceiling
 from diffusion.audio.mel import MelParameters
 from diffusion.audio.vocoder import Vocoder
-from diffusion.denoisers import PREDICTIONS, NetworkDenoiser
-from diffusion.denoisers.network import Network
+from diffusion.denoisers import PREDICTIONS, Clipped, Guided, Network, NetworkDenoiser, Rule
 from diffusion.networks import NETWORKS
-from diffusion.theory import SCHEDULES, schedule_from
+from diffusion.theory import SCHEDULES, Denoiser, schedule_from
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -125,6 +124,15 @@ class Configuration:
 
     def _index(self, label: str, value: str | None) -> int:
         return 0 if value is None else 1 + self.labels[label].index(value)
+
+    def guided(
+        self, denoiser: Denoiser, scale: Tensor | Mapping[str, Tensor], rule: Rule, bounds: tuple[float, float | Tensor]
+    ) -> Clipped:
+        """A denoiser as music is made with it: led away from the foils, its beliefs within `bounds`.
+
+        Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds.
+        """
+        return Clipped(Guided(denoiser, scale, rule, also=("pulse",), foils=self.foil_indices()), bounds)
 
     def denoiser(self, network: Network) -> NetworkDenoiser:
         return NetworkDenoiser(network, schedule_from(self.schedule), self.prediction)

@@ -31,9 +31,9 @@ from diffusion.audio.ending import ENDING
 from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.wav import to_bytes
-from diffusion.data.labels import ALONG, GUIDED, KEYS
+from diffusion.data.labels import GUIDED, KEYS
 from diffusion.data.prior import draw
-from diffusion.denoisers import GUIDANCE_RULES, LEARNED_VARIANCES, Clipped, Guided
+from diffusion.denoisers import GUIDANCE_RULES, LEARNED_VARIANCES
 from diffusion.networks.compiled import compile_ahead
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import SAMPLERS, Sampler
@@ -444,7 +444,7 @@ class Studio:
             if name in labels
         }
         rule = GUIDANCE_RULES[first.guidance_rule]
-        guided = Clipped(Guided(self._denoiser, scales, rule, ALONG, self._loaded.configuration.foil_indices()), bounds)
+        guided = self._loaded.configuration.guided(self._denoiser, scales, rule, bounds)
         watched = _Watched(guided, stop)
         times = GRIDS[first.grid](guided.schedule, first.steps)
         step: Step | None = None

@@ -35,6 +35,3 @@ GUIDED: tuple[str, ...] = ("style", "ensemble")
 
 An ensemble is heard in every frame and needs no help, a style only over seconds; a push for both goes to the ensemble.
 """
-
-ALONG: tuple[str, ...] = ("pulse",)
-"""What guidance exaggerates together with it: a beat, too, is only heard over seconds."""

@@ -22,9 +22,9 @@ from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Checkpoint
 from diffusion.data.dataset import Features
-from diffusion.data.labels import ALONG, GUIDED
+from diffusion.data.labels import GUIDED
 from diffusion.data.prior import draw
-from diffusion.denoisers import GUIDANCE_RULES, Clipped, Guided
+from diffusion.denoisers import GUIDANCE_RULES
 from diffusion.evaluation.controls import CONTROLS
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import SAMPLERS, evaluations
@@ -211,8 +211,7 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
             labels.append(chosen | draw(configuration.prior, chosen, own_seed))
         cond = configuration.cond(labels, noise.seeds, device)
         bounds = configuration.bounds(labels, noise.seeds, int(frames), device)
-        foils = configuration.foil_indices()
-        denoiser = Clipped(Guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, ALONG, foils), bounds)
+        denoiser = configuration.guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, bounds)
         times = GRIDS[way.grid](denoiser.schedule, way.steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):

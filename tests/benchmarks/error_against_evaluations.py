@@ -113,8 +113,8 @@ def music_table(folder: Path, seeds: Iterable[int]) -> tuple[Table, float]:
     """
     from diffusion.audio.mel import MelParameters
     from diffusion.checkpoint import load
-    from diffusion.data.labels import ALONG, GUIDED
-    from diffusion.denoisers import GUIDANCE_RULES, Clipped, Guided
+    from diffusion.data.labels import GUIDED
+    from diffusion.denoisers import GUIDANCE_RULES
     from diffusion.evaluation.clips import Way
     from diffusion.networks.precision import fast_dtype
 
@@ -126,8 +126,7 @@ def music_table(folder: Path, seeds: Iterable[int]) -> tuple[Table, float]:
     known = [{name: i % len(values) + 1 for name, values in labels} for i in range(clips)]
     cond = loaded.configuration.cond(known, noise.seeds)
     scale, rule = torch.tensor(Way.guidance_scale), GUIDANCE_RULES[Way.guidance_rule]
-    foils = loaded.configuration.foil_indices()
-    denoiser = Clipped(Guided(loaded.denoiser, {GUIDED[0]: scale}, rule, ALONG, foils), mel.bounds)
+    denoiser = loaded.configuration.guided(loaded.denoiser, {GUIDED[0]: scale}, rule, mel.bounds)
     x = noise(0, torch.empty(clips, 1, mel.bands, loaded.configuration.frames))
     decibels = mel.unit_db
     dtype = fast_dtype(x.device)
