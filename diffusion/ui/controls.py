@@ -75,7 +75,6 @@ class Rail:
             with gr.Row(elem_id="folds"):
                 with gr.Accordion(tr("Advanced"), open=False, elem_id="advanced"):
                     self._build_more()
-                    self.knobs, self.groups = build_knobs(self.options)
                 with gr.Accordion(tr("Settings of this clip"), open=False, elem_id="settings"):
                     everything = tr("All that makes this clip again; the WAV carries it too")
                     self.settings = gr.JSON(label=everything, elem_id="recipe")
@@ -108,15 +107,18 @@ class Rail:
 
     def _build_more(self) -> None:
         """What is seldom changed."""
-        options = self.options
-        for name in FINE:
-            if name in self.studio.labels:
-                self.controls[name] = gr.Radio(label=tr(name.capitalize()), **_choices(options, name))
-        for name, label in EXPLAINED.items():
-            self.controls[name] = gr.Radio(label=tr(label), **_explained(options, name))
-        decoder = _choices(options, "decoder")
-        self.controls["duration_s"] = _slider(options, "duration_s", "Length", options["duration_s"]["minimum"])
-        self.controls["decoder"] = gr.Radio(label=tr("Sound"), **decoder)
+        options, controls = self.options, self.controls
+        with gr.Row(elem_id="more"):
+            with gr.Column():  # what is played
+                for name in FINE:
+                    if name in self.studio.labels:
+                        controls[name] = gr.Radio(label=tr(name.capitalize()), **_choices(options, name))
+                controls["duration_s"] = _slider(options, "duration_s", "Length", options["duration_s"]["minimum"])
+            with gr.Column():  # how it is made
+                for name, label in EXPLAINED.items():
+                    controls[name] = gr.Radio(label=tr(label), **_explained(options, name))
+                controls["decoder"] = gr.Radio(label=tr("Sound"), **_choices(options, "decoder"))
+                self.knobs, self.groups = build_knobs(options)
 
     def asked(self, kept: bool, before: str, values: tuple[Any, ...]) -> tuple[Request, dict[Any, Any]]:
         """The request of the `inputs`, and what the seed field shows then; ValueError if it cannot be asked.

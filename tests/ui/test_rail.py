@@ -53,6 +53,20 @@ def test_few_knobs_are_in_sight_and_each_says_in_a_sentence_what_it_does(visit) 
     page.locator("#duration_s .info-text").wait_for()
 
 
+@pytest.mark.parametrize(("width", "columns"), [(1440, 2), (390, 1)])
+def test_what_unfolds_takes_the_width_that_there_is(visit, width: int, columns: int) -> None:
+    page = visit(width=width)
+    for fold in ("advanced", "settings"):
+        unfold(page, fold)
+        inside, rail = (
+            page.locator(each).bounding_box() for each in (f"#{fold} [data-testid=accordion-content]", "#rail")
+        )
+        assert inside["width"] > 0.85 * rail["width"]
+    music, method = (page.locator(each).bounding_box() for each in ("#duration_s", "#grid"))
+    assert (method["x"] > music["x"] + music["width"]) == (columns == 2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize(("name", "value"), [("grid", "karras"), ("guidance_rule", "plain")])
 def test_a_choice_under_advanced_says_what_it_means_and_is_kept(visit, name: str, value: str) -> None:
     page = visit()
