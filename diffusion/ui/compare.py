@@ -231,7 +231,7 @@ def axes(grid: Grid, options: dict[str, Any]) -> dict[str, Any]:
         axis: {
             "name": name,
             "title": TITLES[name],
-            "labels": [options[name].get("titles", {}).get(value, _text(value)) for value in values],
+            "labels": [_shown(options[name], value) for value in values],
         }
         for axis, (name, values) in named.items()
     }

@@ -20,7 +20,7 @@ from diffusion.studio import ANY, LATER, Request, titled
 from diffusion.ui.assets import BROWSER
 from diffusion.ui.clips import Latest
 from diffusion.ui.links import public_address, qr_svg
-from diffusion.ui.words import prefers_french, said
+from diffusion.ui.words import FRENCH, prefers_french, said
 
 CLIPS, CLIP_BYTES = 64, 64 * 2**20
 PAGE = BROWSER / "phone.html"
@@ -146,7 +146,8 @@ def title(settings: dict[str, Any], french: bool = False) -> str:
     """What is played, by whom, and what else was chosen or drawn."""
 
     def name(value: str) -> str:
-        return said(titled(value), french).lower()
+        own = titled(value) not in FRENCH  # a label of the visitor's own model stays as it is written
+        return value.replace("_", " ") if own else said(titled(value), french).lower()
 
     style, ensemble = (settings[label] != ANY and name(settings[label]) for label in ("style", "ensemble"))
     both = said("{style} for {ensemble}", french, style=style, ensemble=ensemble)

@@ -47,6 +47,11 @@ def test_a_heading_says_every_label_that_was_chosen() -> None:
     assert phone.title({**settings, "key": "F#", "drawn": drawn}) == "Music box, in F♯ major, ♩ = 98"
 
 
+@pytest.mark.parametrize("french", [False, True])
+def test_a_label_of_ones_own_stays_as_it_is_written(french: bool) -> None:
+    assert phone.title({"style": "{x} Nuevo", "ensemble": "any", "seed": 7}, french) == "{x} Nuevo"
+
+
 def test_a_heading_in_french() -> None:
     settings = {"style": "jig", "ensemble": "accordion", "seed": 7, "drawn": {"mode": "minor", "key": "D"}}
     assert phone.title(settings, french=True) == "Gigue pour accordéon, en ré mineur"
