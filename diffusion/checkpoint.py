@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from diffusion.audio.crest import limited
 from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S, ceiling
 from diffusion.audio.mel import MelParameters
 from diffusion.audio.vocoder import Vocoder
-from diffusion.denoisers import PREDICTIONS, Clipped, Guided, Network, NetworkDenoiser, Rule
+from diffusion.denoisers import PREDICTIONS, Clipped, Constrained, Guided, Network, NetworkDenoiser, Rule
 from diffusion.networks import NETWORKS
 from diffusion.theory import SCHEDULES, Denoiser, schedule_from
 
@@ -40,7 +42,8 @@ class Configuration:
     `network` and `schedule` hold the `name` in the catalogue and the arguments; `labels` the values of each label, in
     the order of their indices from 1; `frames` the length of a clip; `codec` the settings of the features; `prior` how
     often values go together, for labels that are left open (`diffusion.data.prior`); `foils` {label: {value: the other
-    value that is most easily taken for it}}, from which guidance leads away.
+    value that is most easily taken for it}}, from which guidance leads away; `crests` {ensemble: how far in dB the
+    loudest moments of its clips stand out, in even steps of probability}, of all clips under "any".
     """
 
     network: dict[str, Any]
@@ -52,12 +55,14 @@ class Configuration:
     format: int = FORMAT
     prior: list[dict[str, Any]] = field(default_factory=list)
     foils: dict[str, dict[str, str]] = field(default_factory=dict)
+    crests: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"format: got {self.format!r}, this version reads {FORMAT}")
         _check_prior(self.prior, self.labels)
         _check_foils(self.foils, self.told)
+        _check_crests(self.crests, self.told.get("ensemble", []))
         _check_name("network", self.network, NETWORKS)
         _check_name("schedule", self.schedule, SCHEDULES)
         if self.prediction not in PREDICTIONS:
@@ -97,7 +102,7 @@ class Configuration:
         return cond
 
     def bounds(
-        self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], frames: int, device: Any = None
+        self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], frames: int
     ) -> tuple[float, float | Tensor]:
         """Between what x0 (B, C, bands, frames) must lie: what features can be and, where music ends, what rooms leave.
 
@@ -112,8 +117,17 @@ class Configuration:
             np.random.default_rng((seed, 3)).uniform(LEAST_S, RELEASE_S) if end else -math.inf
             for end, seed in zip(ends, seeds, strict=True)
         ]
-        release_s = frames / mel.frames_per_s - torch.tensor(left_s, device=device)
-        return low, ceiling(release_s, frames, mel)
+        return low, ceiling(frames / mel.frames_per_s - torch.tensor(left_s), frames, mel)
+
+    def crest_db(self, known: Sequence[Mapping[str, int]], seeds: Sequence[int]) -> Tensor:
+        """How far (B,) the loudest moment of each clip may stand out: as in the training music, drawn by the seed."""
+        ensembles = ["any", *self.told.get("ensemble", [])]
+        crests = []
+        for each, seed in zip(known, seeds, strict=True):
+            steps = self.crests.get(ensembles[each.get("ensemble", 0)], self.crests["any"])
+            probability = (np.arange(len(steps)) + 0.5) / len(steps)
+            crests.append(np.interp(np.random.default_rng((seed, 4)).random(), probability, steps))
+        return torch.tensor(np.array(crests))
 
     def foil_indices(self) -> dict[str, Tensor]:
         """For each label that has foils the index (values + 1,) of each value's, 0 ("any") where it has none."""
@@ -126,13 +140,25 @@ class Configuration:
         return 0 if value is None else 1 + self.labels[label].index(value)
 
     def guided(
-        self, denoiser: Denoiser, scale: Tensor | Mapping[str, Tensor], rule: Rule, bounds: tuple[float, float | Tensor]
-    ) -> Clipped:
-        """A denoiser as music is made with it: led away from the foils, its beliefs within `bounds`.
+        self,
+        denoiser: Denoiser,
+        scale: Tensor | Mapping[str, Tensor],
+        rule: Rule,
+        known: Sequence[Mapping[str, int]],
+        seeds: Sequence[int],
+        frames: int,
+    ) -> Denoiser:
+        """A denoiser as music of these labels and seeds is made with it: led away from the foils, kept where music is.
 
-        Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds.
+        Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds. Beliefs
+        lie within `bounds`, and their loudest moments stand out no further than `crest_db`.
         """
-        return Clipped(Guided(denoiser, scale, rule, also=("pulse",), foils=self.foil_indices()), bounds)
+        guided = Guided(denoiser, scale, rule, also=("pulse",), foils=self.foil_indices())
+        kept = Clipped(guided, self.bounds(known, seeds, frames))
+        if not self.crests:
+            return kept
+        limit = partial(limited, crest_db=self.crest_db(known, seeds), mel=MelParameters(**self.codec))
+        return Constrained(kept, limit)
 
     def denoiser(self, network: Network) -> NetworkDenoiser:
         return NetworkDenoiser(network, schedule_from(self.schedule), self.prediction)
@@ -318,6 +344,15 @@ def _check_prior(prior: list[dict[str, Any]], labels: dict[str, list[str]]) -> N
             ) from error
         if not fits:
             raise ValueError(f"prior: counts of {', '.join(group['labels'])} do not fit their {wanted} values")
+
+
+def _check_crests(crests: dict[str, list[float]], ensembles: list[str]) -> None:
+    if not isinstance(crests, dict) or (crests and not {"any"} <= crests.keys() <= {"any", *ensembles}):
+        raise ValueError(f"crests: got {str(crests)[:80]}, need an object with any, allowed {', '.join(ensembles)} too")
+    for ensemble, steps in crests.items():
+        numbers = isinstance(steps, list) and all(isinstance(each, int | float) for each in steps)
+        if not (numbers and steps and all(map(math.isfinite, steps)) and steps[0] >= 0 and steps == sorted(steps)):
+            raise ValueError(f"crests: got {str(steps)[:80]} for {ensemble}, need dB from 0 up, in order")
 
 
 def _check_foils(foils: dict[str, dict[str, str]], labels: dict[str, list[str]]) -> None:

@@ -433,7 +433,6 @@ class Studio:
         known = [labels | more for labels, more in zip(chosen, drawn, strict=True)]
         seeds = [each.seed for each in requests]
         cond = self._loaded.configuration.cond(known, seeds, self.device)
-        bounds = self._loaded.configuration.bounds(known, seeds, x.shape[-1], self.device)
         labels = [self.guided_label(each) for each in requests]
         scales = {
             name: torch.tensor(
@@ -444,7 +443,7 @@ class Studio:
             if name in labels
         }
         rule = GUIDANCE_RULES[first.guidance_rule]
-        guided = self._loaded.configuration.guided(self._denoiser, scales, rule, bounds)
+        guided = self._loaded.configuration.guided(self._denoiser, scales, rule, known, seeds, x.shape[-1])
         watched = _Watched(guided, stop)
         times = GRIDS[first.grid](guided.schedule, first.steps)
         step: Step | None = None

@@ -10,9 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from diffusion.audio.crest import crest_db
 from diffusion.audio.ending import ENDINGS, LEAST_S, RELEASE_S
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import CheckpointError, Configuration, load, save
+from diffusion.denoisers import GUIDANCE_RULES
+from diffusion.theory import Cond, Cosine, Estimate
 
 CONFIGURATION = Configuration(
     network={"name": "frame-transformer", "outputs": 2, "width": 32, "depth": 1, "heads": 2, "hidden": 32},
@@ -80,6 +83,48 @@ def test_beliefs_are_kept_low_where_music_ends_and_the_network_is_not_told() -> 
     assert starts[0] != starts[1]
     assert bool(((starts >= 10.24 - RELEASE_S) & (starts <= 10.24 - LEAST_S)).all())
     assert ending.bounds(known[2:3], [7], 640)[1].equal(high[2:3])  # the seed alone says where
+
+
+def test_the_loudest_moments_stand_out_as_in_the_training_music() -> None:
+    steps = [1.0, 2.0, 4.0]
+    some = replace(CONFIGURATION, labels={"ensemble": ["a", "b"]}, crests={"any": [3.0], "a": steps})
+    seeds = range(4000)
+    drawn = some.crest_db([{"ensemble": 1}] * 4000, seeds)
+    torch.testing.assert_close(
+        drawn.quantile((torch.arange(3, dtype=torch.float64) + 0.5) / 3),
+        torch.tensor(steps, dtype=torch.float64),
+        rtol=0,
+        atol=0.1,
+    )
+    assert drawn[7] == some.crest_db([{"ensemble": 1}], [7])  # the seed alone draws it
+    assert some.crest_db([{}, {"ensemble": 0}, {"ensemble": 2}], seeds[:3]).tolist() == [3.0, 3.0, 3.0]
+
+    mel = MelParameters(**CONFIGURATION.codec)
+    x0 = torch.full((2, 1, 128, 32), -1.0)
+    x0[..., 9] = 0.5
+    x_t, t = torch.randn_like(x0), torch.tensor([0.5, 0.5], dtype=torch.float64)
+
+    class Believer:
+        schedule = Cosine()
+
+        def __call__(self, x_t: torch.Tensor, t: torch.Tensor, cond: Cond) -> Estimate:
+            return Estimate.from_x0(x_t, self.schedule(t), x0)
+
+    for configuration, crests in ((some, [2.0, 3.0]), (replace(some, crests={}), [1.5 * mel.unit_db] * 2)):
+        known, own_seeds = [{"ensemble": 1}, {}], [int((drawn - 2).abs().argmin()), 0]
+        guided = configuration.guided(Believer(), {}, GUIDANCE_RULES["plain"], known, own_seeds, 32)
+        belief = guided(x_t, t, {}).x0
+        torch.testing.assert_close(crest_db(belief, mel), torch.tensor(crests), rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "crests",
+    [["any"], {"a": [1.0]}, {"any": [1.0], "c": [1.0]}, {"any": []}, {"any": 1.0}, {"any": ["loud"]},
+     {"any": [2.0, 1.0]}, {"any": [-1.0]}, {"any": [1.0, float("nan")]}, {"any": [float("inf")]}],
+)  # fmt: skip
+def test_other_crests_are_refused(crests: object) -> None:
+    with pytest.raises(ValueError, match="crests: got"):
+        replace(CONFIGURATION, labels={"ensemble": ["a"]}, crests=crests)
 
 
 def test_foils_are_counted_as_the_values_are() -> None:

@@ -10,13 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from diffusion.audio.crest import crest_db
 from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S
+from diffusion.audio.mel import MelParameters
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
 
 TOGETHER: tuple[tuple[str, ...], ...] = (("style", "mode", "tempo", "beat"), ("key",))
 """Labels that depend on each other. Performances are transposed to every key alike, whatever else they are."""
+
+CREST_CLIPS, CREST_STEPS = 256, 10
 
 Prior = Sequence[Mapping[str, Any]]
 """For each group its "labels", in order, and the "counts" of their values, an array with an axis for each."""
@@ -45,6 +51,32 @@ def count(features: Features, frames: int) -> list[dict[str, Any]]:
         np.add.at(counts, features.columns["style"], np.stack([starts_s - ends_s, ends_s], axis=1))
         prior.append({"labels": ["style", ENDING], "counts": counts[1:].round().astype(int).tolist()})
     return prior
+
+
+def crests(features: Features, frames: int) -> dict[str, list[float]]:
+    """How far in dB the loudest moments of clips of `frames` stand out: CREST_STEPS even steps of probability.
+
+    Of each ensemble that has such clips, from at most CREST_CLIPS of them, and of all these clips together: "any".
+    """
+    mel = MelParameters(**features.settings["codec"])
+    columns = features.columns
+    found: dict[str, Tensor] = {}
+    for ensemble, name in enumerate(["unknown", *features.settings["labels"].get("ensemble", [])]):
+        clips = [
+            (int(index), start)
+            for index in np.flatnonzero(columns["ensemble"] == ensemble)
+            for start in range(0, int(columns["frames"][index]) - frames + 1, frames)
+        ]
+        some = [clips[i] for i in np.linspace(0, len(clips) - 1, min(CREST_CLIPS, len(clips))).astype(int)]
+        if some:
+            rows = (features.performance(index)[None, ..., start : start + frames] for index, start in some)
+            found[name] = torch.cat([crest_db(each, mel) for each in rows])
+    if not found:
+        return {}
+    probability = (torch.arange(CREST_STEPS) + 0.5) / CREST_STEPS
+    values = {"any": torch.cat([*found.values()]), **found}
+    values.pop("unknown", None)
+    return {name: [round(q, 2) for q in each.quantile(probability).tolist()] for name, each in values.items()}
 
 
 def draw(prior: Prior, chosen: Mapping[str, int], seed: int) -> dict[str, int]:

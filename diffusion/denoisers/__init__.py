@@ -1,14 +1,16 @@
 """Denoisers that wrap denoisers: whatever changes a prediction is one of these."""
 
-from .clipping import Clipped, DynamicallyClipped
+from .clipping import Clipped, Constrained, DynamicallyClipped
 from .guidance import GUIDANCE_RULES, Guided, Interval, Moving, Plain, Projected, Rescaled, Rule
 from .network import LEARNED_VARIANCES, PREDICTIONS, Network, NetworkDenoiser
 from .time_blind import TimeBlind
 
-WRAPPERS: dict[str, type[Guided] | type[Interval] | type[Clipped] | type[DynamicallyClipped] | type[TimeBlind]] = {
+Wrapper = Guided | Interval | Clipped | Constrained | DynamicallyClipped | TimeBlind
+WRAPPERS: dict[str, type[Wrapper]] = {
     "guided": Guided,
     "guidance-interval": Interval,
     "clipped": Clipped,
+    "constrained": Constrained,
     "dynamically-clipped": DynamicallyClipped,
     "time-blind": TimeBlind,
 }
@@ -20,6 +22,7 @@ __all__ = [
     "PREDICTIONS",
     "WRAPPERS",
     "Clipped",
+    "Constrained",
     "DynamicallyClipped",
     "Guided",
     "Interval",

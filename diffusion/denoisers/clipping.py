@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -32,6 +33,30 @@ class Clipped:
         low, high = (torch.as_tensor(bound).to(belief.x0) for bound in self.bounds)
         clipped = Estimate.from_x0(x_t, self.schedule(t), belief.x0.clamp(low, high))
         return replace(clipped, variance=belief.variance)
+
+
+@dataclass(frozen=True)
+class Constrained:
+    """x0 brought by a function (B, ...) -> (B, ...) to where data can be, and eps made to agree.
+
+    What bounds on single elements cannot say: a projection, a limiter.
+    """
+
+    inner: Denoiser
+    constrain: Callable[[Tensor], Tensor]
+    title: ClassVar[str] = "Constraint"
+    summary: ClassVar[str] = (
+        "Bring every belief to what is known of the data as a whole, such as how far peaks stand out."
+    )
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.inner.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
+        belief = self.inner(x_t, t, cond)
+        constrained = Estimate.from_x0(x_t, self.schedule(t), self.constrain(belief.x0))
+        return replace(constrained, variance=belief.variance)
 
 
 @dataclass(frozen=True)

@@ -210,8 +210,7 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
             chosen = {"style": int(style[i]) + 1, "ensemble": int(ensemble[i]) + 1}
             labels.append(chosen | draw(configuration.prior, chosen, own_seed))
         cond = configuration.cond(labels, noise.seeds, device)
-        bounds = configuration.bounds(labels, noise.seeds, int(frames), device)
-        denoiser = configuration.guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, bounds)
+        denoiser = configuration.guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, labels, noise.seeds, int(frames))
         times = GRIDS[way.grid](denoiser.schedule, way.steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):

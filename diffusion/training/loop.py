@@ -166,8 +166,11 @@ def describe(config: TrainingConfig, features: Features, source: Configuration |
     """The checkpoint configuration of a run on features; ValueError if scores were to tell a pulse and do not.
 
     Music can be made to end if it was rendered, and so has ends, or if that of `source`, where the run begins, can.
+    Ensembles of `source` that the features have no clip of keep their crests.
     """
     settings = features.settings
+    before = source.crests if source else {}
+    crests = {name: before[name] for name in settings["labels"].get("ensemble", []) if name in before}
     ends = bool(settings.get("sources")) or (source is not None and ENDING in source.labels)
     if config.pulse and settings.get("sources") and not features.columns["beat_frames"].any():
         raise ValueError(
@@ -198,6 +201,7 @@ def describe(config: TrainingConfig, features: Features, source: Configuration |
         config.clip_frames,
         settings["codec"],
         prior=prior.count(features, config.clip_frames),
+        crests=crests | prior.crests(features, config.clip_frames),
     )
 
 

@@ -126,8 +126,9 @@ def music_table(folder: Path, seeds: Iterable[int]) -> tuple[Table, float]:
     known = [{name: i % len(values) + 1 for name, values in labels} for i in range(clips)]
     cond = loaded.configuration.cond(known, noise.seeds)
     scale, rule = torch.tensor(Way.guidance_scale), GUIDANCE_RULES[Way.guidance_rule]
-    denoiser = loaded.configuration.guided(loaded.denoiser, {GUIDED[0]: scale}, rule, mel.bounds)
-    x = noise(0, torch.empty(clips, 1, mel.bands, loaded.configuration.frames))
+    frames = loaded.configuration.frames
+    denoiser = loaded.configuration.guided(loaded.denoiser, {GUIDED[0]: scale}, rule, known, noise.seeds, frames)
+    x = noise(0, torch.empty(clips, 1, mel.bands, frames))
     decibels = mel.unit_db
     dtype = fast_dtype(x.device)
     with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):

@@ -3,7 +3,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffusion.denoisers import PREDICTIONS, WRAPPERS, Clipped, DynamicallyClipped, NetworkDenoiser, TimeBlind
+from diffusion.denoisers import (
+    PREDICTIONS,
+    WRAPPERS,
+    Clipped,
+    Constrained,
+    DynamicallyClipped,
+    NetworkDenoiser,
+    TimeBlind,
+)
 from diffusion.theory import Cosine, Estimate, GaussianDenoiser, LogVariance, Mix, Spread
 
 T = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
@@ -130,6 +138,17 @@ def test_wrappers_keep_the_variance():
     x0 = torch.zeros(3, 4)
     for wrapper in (Clipped(Fixed(x0), (-1, 1)), DynamicallyClipped(Fixed(x0), (-1, 1)), TimeBlind(Fixed(x0))):
         assert isinstance(wrapper(x0, T, {}).variance, Mix)
+
+
+def test_a_constraint_on_each_element_is_clipping():
+    """And eps agrees, and the learned variance stays."""
+    x0 = 3 * torch.randn(3, 2, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x_t = torch.randn_like(x0)
+    clipped = Clipped(Fixed(x0), (-1, 2))(x_t, T, {})
+    constrained = Constrained(Fixed(x0), lambda x0: x0.clamp(-1, 2))(x_t, T, {})
+    torch.testing.assert_close(constrained.x0, clipped.x0)
+    torch.testing.assert_close(constrained.eps, clipped.eps)
+    assert constrained.variance.fraction.equal(clipped.variance.fraction)
 
 
 def test_refusals():

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import load
 from diffusion.data.dataset import VERSION, Features
+from diffusion.data.prior import crests
 from diffusion.training.config import TrainingConfig
 from diffusion.training.loop import batches, describe, draw, train, validate
 
@@ -133,6 +135,20 @@ def test_a_pulse_is_learned_from_music_that_has_one(data: Path, tmp_path: Path) 
     features.settings["sources"] = [{"name": "a collection of scores"}]
     with pytest.raises(ValueError, match="pulse: got 3, but the data were made before they said where beats are"):
         describe(TrainingConfig(steps=2, pulse=3, **TINY), features)
+
+
+def test_ensembles_that_are_not_in_the_data_keep_their_crests(data: Path) -> None:
+    features = Features(data, "train")
+    config = TrainingConfig(steps=2, **TINY)
+    alone = describe(config, features)
+    assert alone.crests == crests(features, config.clip_frames)
+    known, unheard = (features.settings["labels"]["ensemble"][i] for i in (0, -1))
+    features.columns["ensemble"][features.columns["ensemble"] == len(features.settings["labels"]["ensemble"])] = 0
+    source = replace(alone, crests={"any": [1.0], known: [7.0], unheard: [8.0]})
+    after = describe(config, features, source).crests
+    assert after[unheard] == [8.0]
+    assert after[known] == alone.crests[known]
+    assert after["any"] == alone.crests["any"]
 
 
 @pytest.mark.parametrize("k", [0.5, 1.0, 2.0])
