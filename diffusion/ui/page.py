@@ -100,7 +100,7 @@ def build(
         gr.HTML((BROWSER / "header.html").read_text(), elem_id="header", padding=False)
         view = gr.HTML(
             html_template=(BROWSER / "score.html").read_text().replace("@notes", notes(studio.mel)),
-            js_on_load=starting("main.js", ["restore", "switch", "stage", "raced"]),
+            js_on_load=starting("main.js", ["restore", "switch", "stage", "raced", "leave"]),
             value=None,
             elem_id="score",
             apply_default_css=False,
@@ -279,6 +279,7 @@ def build(
         )
         view.raced(lambda: idle, outputs=[generate, stop], **AT_ONCE)
         stop.click(visits.stop, **AT_ONCE)
+        view.leave(lambda: idle, outputs=[generate, stop], cancels=runs, **AT_ONCE)
         blocks.unload(visits.leave)
         blocks.unload(races.leave)
         sampler, steps, seed = (rail.controls[name] for name in ("sampler", "steps", "seed"))

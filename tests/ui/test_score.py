@@ -144,6 +144,38 @@ def test_visitors_are_told_their_place_in_the_queue(visit, house: House) -> None
         job.result(timeout=PATIENCE_S)
 
 
+def test_whoever_waits_can_leave_the_queue_and_come_back(visit, house: House) -> None:
+    first, second = visit(), visit()
+    for page in (first, second):
+        quick(page)
+    clip = first.locator(".score").get_attribute("data-clip")
+    house.model.hold()
+    client = Client(house.address, verbose=False)
+    jobs = [client.submit(steps=1, duration_s=2.56, api_name="/generate") for _ in range(RUNS_AT_ONCE)]
+    queue = house.blocks._queue  # type: ignore[attr-defined]
+    house.until(lambda: all(job.status().code.name == "PROCESSING" for job in jobs) and not len(queue))
+    for page, place in ((first, 1), (second, 2)):
+        generate(page)
+        says(page, f"You are number {place} in the queue.")
+    first.locator("#stop").click()
+    assert message(first) == "You left the queue."
+    says(second, "You are number 1 in the queue.")
+    assert len(queue) == 1
+    first.locator("#stop:disabled").wait_for()
+    generate(first)
+    says(first, "You are number 2 in the queue.")
+    first.locator("#stop").click()
+    house.until(lambda: len(queue) == 1)
+    house.model.let_go()
+    finished(second)
+    for job in jobs:
+        job.result(timeout=PATIENCE_S)
+    assert first.locator(".score").get_attribute("data-clip") == clip  # of what was left nothing comes
+    generate(first)
+    finished(first)
+    assert first.locator(".score").get_attribute("data-clip") != clip
+
+
 def test_a_full_queue_is_said_in_words(visit, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visit()
     clip = page.locator(".score").get_attribute("data-clip")

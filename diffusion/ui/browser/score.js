@@ -11,6 +11,7 @@ const [NAME_PX, ASIDE_PX] = [13, 8]; // the height of a note's name, and how far
 
 const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 const minus = (text) => text.replace("-", "−");
+const stop = () => document.querySelector("#stop");
 const rest = (ms) => new Promise((done) => setTimeout(done, ms));
 const remaining = ({ index, total, seconds }) => (index ? `${((seconds / index) * (total - index)).toFixed(1)} s` : "–");
 const logSnr = ({ log_snr: value }) => (Number.isFinite(value) && value < 30 ? minus(value.toFixed(2)) : "∞");
@@ -32,15 +33,17 @@ export class Score extends EventTarget {
   #visitor = null; // the server's name for this page, to ask it about the run
   #watching = false;
 
-  constructor({ element, server }) {
+  constructor({ element, server, trigger }) {
     super();
     this.element = element;
     this.server = server;
+    this.trigger = trigger;
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
     this.#noise();
     this.#transport();
     new ResizeObserver(() => this.#notes()).observe(this.find(".panes"));
     document.addEventListener("refused", () => this.#refused());
+    document.addEventListener("click", (event) => { if (this.waiting && event.target.closest("#stop")) this.#leave(); });
   }
 
   get waiting() { return this.element.classList.contains("waiting"); }
@@ -95,6 +98,7 @@ export class Score extends EventTarget {
     this.#note = null;
     this.element.classList.add("waiting");
     this.say(t("Waiting for a turn."));
+    stop().disabled = false; // the server enables it with the first picture
     if (this.find(".panes").getBoundingClientRect().top < 0) { // as on a phone, whose button is below
       this.find(".score").scrollIntoView({ behavior: this.calm.matches ? "auto" : "smooth" });
     }
@@ -211,11 +215,23 @@ export class Score extends EventTarget {
     else this.#giveUp(run ? t("The server could not take the run. Generate it again.") : t("The server does not answer."));
   }
 
+  // Lets those behind go first.
+  #leave() {
+    this.trigger("leave", {});
+    this.#letGo();
+    this.say(t("You left the queue."));
+  }
+
   #giveUp(text) {
+    this.#letGo();
+    this.fail(text);
+  }
+
+  #letGo() {
+    if (this.waiting) stop().disabled = true;
     this.drop();
     this.asked = false;
     if (this.clip) this.#showFilm(this.clip);
-    this.fail(text);
   }
 
   async #finish() {
