@@ -60,23 +60,25 @@ def crests(features: Features, frames: int) -> dict[str, list[float]]:
     """
     mel = MelParameters(**features.settings["codec"])
     columns = features.columns
+    every: list[Tensor] = []
     found: dict[str, Tensor] = {}
-    for ensemble, name in enumerate(["unknown", *features.settings["labels"].get("ensemble", [])]):
+    for ensemble, name in enumerate([None, *features.settings["labels"].get("ensemble", [])]):  # 0 does not say
         clips = [
             (int(index), start)
             for index in np.flatnonzero(columns["ensemble"] == ensemble)
             for start in range(0, int(columns["frames"][index]) - frames + 1, frames)
         ]
         some = [clips[i] for i in np.linspace(0, len(clips) - 1, min(CREST_CLIPS, len(clips))).astype(int)]
-        if some:
-            rows = (features.performance(index)[None, ..., start : start + frames] for index, start in some)
-            found[name] = torch.cat([crest_db(each, mel) for each in rows])
-    if not found:
-        return {}
+        if not some:
+            continue
+        rows = (features.performance(index)[None, ..., start : start + frames] for index, start in some)
+        every.append(torch.cat([crest_db(each, mel) for each in rows]))
+        if name is not None:
+            found[name] = every[-1]
+    if every:
+        found["any"] = torch.cat(every)
     probability = (torch.arange(CREST_STEPS) + 0.5) / CREST_STEPS
-    values = {"any": torch.cat([*found.values()]), **found}
-    values.pop("unknown", None)
-    return {name: [round(q, 2) for q in each.quantile(probability).tolist()] for name, each in values.items()}
+    return {name: [round(q, 2) for q in each.quantile(probability).tolist()] for name, each in found.items()}
 
 
 def draw(prior: Prior, chosen: Mapping[str, int], seed: int) -> dict[str, int]:
