@@ -6,9 +6,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from torch import Tensor, nn
 from diffusion.audio.crest import limited
 from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S, ceiling
 from diffusion.audio.mel import MelParameters
+from diffusion.audio.texture import Texture
 from diffusion.audio.vocoder import Vocoder
-from diffusion.denoisers import PREDICTIONS, Clipped, Constrained, Guided, Network, NetworkDenoiser, Rule
+from diffusion.denoisers import PREDICTIONS, Constrained, Guided, Network, NetworkDenoiser, Rule
 from diffusion.networks import NETWORKS
 from diffusion.theory import SCHEDULES, Denoiser, schedule_from
 
@@ -43,7 +43,8 @@ class Configuration:
     the order of their indices from 1; `frames` the length of a clip; `codec` the settings of the features; `prior` how
     often values go together, for labels that are left open (`diffusion.data.prior`); `foils` {label: {value: the other
     value that is most easily taken for it}}, from which guidance leads away; `crests` {ensemble: how far in dB the
-    loudest moments of its clips stand out, in even steps of probability}, of all clips under "any".
+    loudest moments of its clips stand out, in even steps of probability}, of all clips under "any"; `texture` how the
+    music varies beyond what can be foretold (`diffusion.audio.texture`).
     """
 
     network: dict[str, Any]
@@ -56,6 +57,7 @@ class Configuration:
     prior: list[dict[str, Any]] = field(default_factory=list)
     foils: dict[str, dict[str, str]] = field(default_factory=dict)
     crests: dict[str, list[float]] = field(default_factory=dict)
+    texture: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
@@ -63,6 +65,7 @@ class Configuration:
         _check_prior(self.prior, self.labels)
         _check_foils(self.foils, self.told)
         _check_crests(self.crests, self.told.get("ensemble", []))
+        _check_texture(self.texture)
         _check_name("network", self.network, NETWORKS)
         _check_name("schedule", self.schedule, SCHEDULES)
         if self.prediction not in PREDICTIONS:
@@ -150,15 +153,34 @@ class Configuration:
     ) -> Denoiser:
         """A denoiser as music of these labels and seeds is made with it: led away from the foils, kept where music is.
 
-        Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds. Beliefs
-        lie within `bounds`, and their loudest moments stand out no further than `crest_db`.
+        Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds.
         """
         guided = Guided(denoiser, scale, rule, also=("pulse",), foils=self.foil_indices())
-        kept = Clipped(guided, self.bounds(known, seeds, frames))
-        if not self.crests:
-            return kept
-        limit = partial(limited, crest_db=self.crest_db(known, seeds), mel=MelParameters(**self.codec))
-        return Constrained(kept, limit)
+        return Constrained(guided, self.kept(known, seeds, frames))
+
+    def finished(self, features: Tensor, t: float, known: Sequence[Mapping[str, int]], seeds: Sequence[int]) -> Tensor:
+        """Music (B, 1, bands, frames) that a last step from t has left, with the texture that a mean leaves out."""
+        if not self.texture:
+            return features
+        level = schedule_from(self.schedule)(torch.tensor(t, dtype=torch.float64))
+        textured = Texture(**self.texture).added(features, level, seeds)
+        return self.kept(known, seeds, features.shape[-1])(textured)
+
+    def kept(self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], frames: int) -> Callable[[Tensor], Tensor]:
+        """What brings features (B, 1, bands, frames) to where such music is.
+
+        That is within `bounds`, and no moment further out than `crest_db`.
+        """
+        bounds = self.bounds(known, seeds, frames)
+        crest_db = self.crest_db(known, seeds) if self.crests else None
+        mel = MelParameters(**self.codec)
+
+        def keep(features: Tensor) -> Tensor:
+            low, high = (torch.as_tensor(bound).to(features) for bound in bounds)
+            inside = features.clamp(low, high)
+            return inside if crest_db is None else limited(inside, crest_db, mel)
+
+        return keep
 
     def denoiser(self, network: Network) -> NetworkDenoiser:
         return NetworkDenoiser(network, schedule_from(self.schedule), self.prediction)
@@ -353,6 +375,26 @@ def _check_crests(crests: dict[str, list[float]], ensembles: list[str]) -> None:
         numbers = isinstance(steps, list) and all(isinstance(each, int | float) for each in steps)
         if not (numbers and steps and all(map(math.isfinite, steps)) and steps[0] >= 0 and steps == sorted(steps)):
             raise ValueError(f"crests: got {str(steps)[:80]} for {ensemble}, need dB from 0 up, in order")
+
+
+def _check_texture(texture: dict[str, Any]) -> None:
+    if texture == {}:
+        return
+    names = {each.name for each in fields(Texture)}
+    if not isinstance(texture, dict) or texture.keys() != names:
+        raise ValueError(f"texture: got {str(texture)[:80]}, need an object with {', '.join(sorted(names))}")
+    if not _is_number(texture["deviation"]) or texture["deviation"] < 0:
+        raise ValueError(f"texture: got the deviation {texture['deviation']!r}, need a number from 0 up")
+    for name in ("frames", "bands"):
+        values = texture[name]
+        if not (isinstance(values, list) and all(map(_is_number, values)) and values[:1] == [1]):
+            raise ValueError(f"texture: got {str(values)[:80]} for {name}, need correlations, the first of them 1")
+        if max(map(abs, values)) > 1:
+            raise ValueError(f"texture: got {max(values, key=abs)} for {name}, allowed correlations from -1 to 1")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _check_foils(foils: dict[str, dict[str, str]], labels: dict[str, list[str]]) -> None:

@@ -420,19 +420,16 @@ class Studio:
 
     def _run(self, requests: list[Request], stop: Stop) -> Generator[Preview | Clip]:
         start = time.perf_counter()
-        first = requests[0]
+        first, configuration = requests[0], self._loaded.configuration
         noise = SeededNoise([each.seed for each in requests])
         x = noise(
             0, torch.empty(len(requests), 1, self.mel.bands, self.mel.frames_of(first.duration_s), device=self.device)
         )
         chosen = [self._chosen(each) for each in requests]
-        drawn = [
-            draw(self._loaded.configuration.prior, labels, each.seed)
-            for labels, each in zip(chosen, requests, strict=True)
-        ]
+        drawn = [draw(configuration.prior, labels, each.seed) for labels, each in zip(chosen, requests, strict=True)]
         known = [labels | more for labels, more in zip(chosen, drawn, strict=True)]
         seeds = [each.seed for each in requests]
-        cond = self._loaded.configuration.cond(known, seeds, self.device)
+        cond = configuration.cond(known, seeds, self.device)
         labels = [self.guided_label(each) for each in requests]
         scales = {
             name: torch.tensor(
@@ -443,7 +440,7 @@ class Studio:
             if name in labels
         }
         rule = GUIDANCE_RULES[first.guidance_rule]
-        guided = self._loaded.configuration.guided(self._denoiser, scales, rule, known, seeds, x.shape[-1])
+        guided = configuration.guided(self._denoiser, scales, rule, known, seeds, x.shape[-1])
         watched = _Watched(guided, stop)
         times = GRIDS[first.grid](guided.schedule, first.steps)
         step: Step | None = None
@@ -464,7 +461,7 @@ class Studio:
                     None if step.x0 is None else _first(step.x0),
                 )
             assert step is not None
-            features = step.x
+            features = configuration.finished(step.x, step.t, known, seeds)
         except _Stopped:
             features = watched.belief
         assert step is not None

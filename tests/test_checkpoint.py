@@ -127,6 +127,41 @@ def test_other_crests_are_refused(crests: object) -> None:
         replace(CONFIGURATION, labels={"ensemble": ["a"]}, crests=crests)
 
 
+def test_finished_music_has_texture_and_stays_where_music_is() -> None:
+    """No louder than its room lets it be where it ends, and no moment further out than its crest."""
+    labels = {**CONFIGURATION.labels, "ending": list(ENDINGS)}
+    plain = replace(CONFIGURATION, labels=labels, crests={"any": [2.0]})
+    uneven = replace(plain, texture={"deviation": 0.3, "frames": [1.0, 0.4], "bands": [1.0, 0.2]})
+    mel = MelParameters(**CONFIGURATION.codec)
+    known, seeds = [{}, {"ending": 2}], [5, 6]
+    features = torch.zeros(2, 1, mel.bands, 320)
+    features[:, :, ::3] = 1
+    kept = uneven.kept(known, seeds, 320)
+    features = kept(features)
+    assert plain.finished(features, 0.1, known, seeds) is features
+
+    finished = uneven.finished(features, 0.1, known, seeds)
+    assert (finished - features).std() > 0.05
+    _, high = uneven.bounds(known, seeds, 320)
+    assert (finished <= high).all()
+    assert (crest_db(finished, mel) <= 2 + 1e-3).all()
+    coarse, fine = (float((uneven.finished(features, t, known, seeds) - features).std()) for t in (0.3, 0.003))
+    assert coarse > 10 * fine  # a last step from little noise leaves little out
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"deviation": -1.0}, {"deviation": float("nan")}, {"deviation": "much"}, {"frames": []}, {"frames": 1.0},
+     {"frames": [0.5]}, {"bands": [1.0, 1.5]}, {"bands": [1.0, float("inf")]}, {"bands": [1.0, "x"]}, {"colour": 1}],
+)  # fmt: skip
+def test_other_textures_are_refused(change: dict[str, object]) -> None:
+    texture = {"deviation": 0.1, "frames": [1.0], "bands": [1.0, 0.2]}
+    assert replace(CONFIGURATION, texture=texture).texture == texture
+    for wrong in (texture | change, [*change]):
+        with pytest.raises(ValueError, match="texture: got"):
+            replace(CONFIGURATION, texture=wrong)
+
+
 def test_foils_are_counted_as_the_values_are() -> None:
     three = replace(CONFIGURATION, labels={"style": ["a", "b", "c"]}, foils={"style": {"a": "c", "c": "b"}})
     assert {name: foils.tolist() for name, foils in three.foil_indices().items()} == {"style": [0, 3, 0, 2]}

@@ -14,13 +14,10 @@ from diffusion.theory import Cond, Denoiser, Estimate, Schedule
 
 @dataclass(frozen=True)
 class Clipped:
-    """x0 clipped to the data's bounds, and eps made to agree (Ho et al. 2020, as their code samples).
-
-    A bound may be a tensor that broadcasts to x0: what is known of the clip beforehand, such as where it is silent.
-    """
+    """x0 clipped to the data's bounds, and eps made to agree (Ho et al. 2020, as their code samples)."""
 
     inner: Denoiser
-    bounds: tuple[float | Tensor, float | Tensor]
+    bounds: tuple[float, float]
     title: ClassVar[str] = "Static clipping"
     summary: ClassVar[str] = "Cut every belief to the range of the data: what the network exaggerates cannot add up."
 
@@ -30,8 +27,7 @@ class Clipped:
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
         belief = self.inner(x_t, t, cond)
-        low, high = (torch.as_tensor(bound).to(belief.x0) for bound in self.bounds)
-        clipped = Estimate.from_x0(x_t, self.schedule(t), belief.x0.clamp(low, high))
+        clipped = Estimate.from_x0(x_t, self.schedule(t), belief.x0.clamp(*self.bounds))
         return replace(clipped, variance=belief.variance)
 
 
@@ -39,7 +35,7 @@ class Clipped:
 class Constrained:
     """x0 brought by a function (B, ...) -> (B, ...) to where data can be, and eps made to agree.
 
-    What bounds on single elements cannot say: a projection, a limiter.
+    What one range for all elements cannot say: where a clip is silent, a projection, a limiter.
     """
 
     inner: Denoiser

@@ -215,7 +215,8 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):
                 x = step.x
-        return x[..., -configuration.frames :].float().cpu()
+        clips = configuration.finished(x.float(), float(times[-2]), labels, noise.seeds)
+        return clips[..., -configuration.frames :].cpu()
 
     settings = {
         "checkpoint": checkpoint.digest,

@@ -34,6 +34,7 @@ from .foils import find_foils
 from .optimizer import build_optimizers
 from .run import STATE, RunFolder
 from .sheet import write_sheet
+from .texture import find_texture
 from .warm_start import warm_start
 
 Batch = tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
@@ -93,7 +94,8 @@ def train(
             return
         folder.save(step, seconds, accelerator.unwrap_model(network), average, optimizers)
         foils = find_foils(configuration, average.module, train_features)
-        save(out, replace(configuration, foils=foils), average.module.state_dict(), torch.bfloat16)
+        texture = find_texture(configuration, average.module, train_features)
+        save(out, replace(configuration, foils=foils, texture=texture), average.module.state_dict(), torch.bfloat16)
         on_save()
         write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
         log_held_out()

@@ -111,6 +111,31 @@ def test_music_that_ends_falls_silent_and_music_that_goes_on_is_as_if_nothing_ha
     assert (ends.settings["ending"], goes_on.settings["ending"]) == ("ends", "goes_on")
 
 
+def test_a_finished_clip_has_the_texture_that_its_last_mean_lacks_and_a_stopped_one_is_as_believed(
+    small_checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
+    config = json.loads((folder / "config.json").read_text())
+    texture = {"deviation": 0.1, "frames": [1.0, 0.4], "bands": [1.0, 0.2]}
+    (folder / "config.json").write_text(json.dumps(config | {"texture": texture}))
+    textured = Studio(folder, "cpu")
+    *_, last, clip = textured.generate(request())
+    assert isinstance(last, Preview)
+    uneven = clip.features - last.x
+    assert uneven.std() > 0.01
+    assert (uneven == 0).mean() > 0.2  # the partials
+    assert clip_of(textured.generate(request())).to_wav() == clip.to_wav()
+
+    stop = threading.Event()
+    for each in textured.generate(request(sampler="dpmpp-2m"), stop):
+        if isinstance(each, Clip):
+            np.testing.assert_array_equal(each.features, last.x0)
+        else:
+            last = each
+            if each.index == 3:
+                stop.set()
+
+
 def test_an_open_label_is_as_if_it_had_not_been_asked_for(studio: Studio) -> None:
     clip = clip_of(studio.generate(request()))
     assert clip_of(studio.generate(request(mode="any", tempo="any"))).to_wav() == clip.to_wav()
