@@ -58,13 +58,7 @@ class Texture:
         None where the belief is further off than what it was made from, or where there is nothing to hear.
         """
         between = between_partials(belief)
-        left_out = (x0 - belief) * between
-        size = (2 * x0.shape[2], 2 * x0.shape[3])  # twice, so that nothing wraps round
-        products, pairs = (
-            torch.fft.irfft2(torch.fft.rfft2(each.double(), s=size).abs().square().sum((0, 1)), s=size)
-            for each in (left_out, between)
-        )
-        covariance = products / pairs.clamp(min=1)
+        covariance = _products((x0 - belief) * between) / _products(between).clamp(min=1)
         variance = float(covariance[0, 0])
         unseen = 1 - variance * float(level.alpha / level.sigma) ** 2
         if not variance > 0 or unseen <= 0:
@@ -78,6 +72,14 @@ def between_partials(features: Tensor) -> Tensor:
     """1.0 where features (B, 1, bands, F) lie below the mean of their neighbouring bands, else 0.0."""
     padded = F.pad(features, (0, 0, REACH, REACH), mode="replicate")
     return (features < F.avg_pool2d(padded, (2 * REACH + 1, 1), stride=1)).to(features)
+
+
+def _products(features: Tensor) -> Tensor:
+    """The sum (2 bands, 2 F) of all products of two features of a clip that lie so many bands and frames apart."""
+    size = (2 * features.shape[2], 2 * features.shape[3])  # twice, so that nothing wraps round
+    power = sum(torch.fft.rfft2(clip[0].double(), s=size).abs().square() for clip in features)
+    products: Tensor = torch.fft.irfft2(power, s=size)
+    return products
 
 
 def _correlated(white: Tensor, correlation: Sequence[float], dim: int) -> Tensor:
