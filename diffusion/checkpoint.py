@@ -372,8 +372,8 @@ def _check_crests(crests: dict[str, list[float]], ensembles: list[str]) -> None:
     if not isinstance(crests, dict) or (crests and not {"any"} <= crests.keys() <= {"any", *ensembles}):
         raise ValueError(f"crests: got {str(crests)[:80]}, need an object with any, allowed {', '.join(ensembles)} too")
     for ensemble, steps in crests.items():
-        numbers = isinstance(steps, list) and all(isinstance(each, int | float) for each in steps)
-        if not (numbers and steps and all(map(math.isfinite, steps)) and steps[0] >= 0 and steps == sorted(steps)):
+        numbers = isinstance(steps, list) and all(map(_is_number, steps))
+        if not (numbers and steps and steps[0] >= 0 and steps == sorted(steps)):
             raise ValueError(f"crests: got {str(steps)[:80]} for {ensemble}, need dB from 0 up, in order")
 
 

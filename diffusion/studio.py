@@ -428,8 +428,7 @@ class Studio:
         chosen = [self._chosen(each) for each in requests]
         drawn = [draw(configuration.prior, labels, each.seed) for labels, each in zip(chosen, requests, strict=True)]
         known = [labels | more for labels, more in zip(chosen, drawn, strict=True)]
-        seeds = [each.seed for each in requests]
-        cond = configuration.cond(known, seeds, self.device)
+        cond = configuration.cond(known, noise.seeds, self.device)
         labels = [self.guided_label(each) for each in requests]
         scales = {
             name: torch.tensor(
@@ -440,7 +439,7 @@ class Studio:
             if name in labels
         }
         rule = GUIDANCE_RULES[first.guidance_rule]
-        guided = configuration.guided(self._denoiser, scales, rule, known, seeds, x.shape[-1])
+        guided = configuration.guided(self._denoiser, scales, rule, known, noise.seeds, x.shape[-1])
         watched = _Watched(guided, stop)
         times = GRIDS[first.grid](guided.schedule, first.steps)
         step: Step | None = None
@@ -461,7 +460,7 @@ class Studio:
                     None if step.x0 is None else _first(step.x0),
                 )
             assert step is not None
-            features = configuration.finished(step.x, step.t, known, seeds)
+            features = configuration.finished(step.x, step.t, known, noise.seeds)
         except _Stopped:
             features = watched.belief
         assert step is not None

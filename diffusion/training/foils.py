@@ -11,14 +11,15 @@ from torch import nn
 from diffusion.checkpoint import Configuration
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
-from diffusion.networks.precision import fast_dtype
+from diffusion.theory import schedule_from
+
+from .belief import beliefs
 
 SIGMA = 0.95  # where it is decided what a clip is to be
 CLIPS = 16  # of each value
 MOST = 12  # values; the time grows with their square
 
 
-@torch.no_grad()
 def find_foils(configuration: Configuration, network: nn.Module, features: Features) -> dict[str, dict[str, str]]:
     """For each value of the guided label the other one under which the network predicts such clips best.
 
@@ -30,11 +31,8 @@ def find_foils(configuration: Configuration, network: nn.Module, features: Featu
     values = configuration.labels.get(name, [])
     if not 2 <= len(values) <= MOST:
         return {}
-    device = next(network.parameters()).device
-    dtype = fast_dtype(device)
-    denoiser = configuration.denoiser(network)
-    t = denoiser.schedule.inverse(torch.tensor(2 * math.log(math.sqrt(1 - SIGMA**2) / SIGMA), dtype=torch.float64))
-    level = denoiser.schedule(t)
+    schedule = schedule_from(configuration.schedule)
+    t = schedule.inverse(torch.tensor(2 * math.log(math.sqrt(1 - SIGMA**2) / SIGMA), dtype=torch.float64))
     x0, cond = features.crop(np.random.default_rng(0), configuration.frames, 2 * CLIPS * len(values))
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     foils = {}
@@ -42,16 +40,13 @@ def find_foils(configuration: Configuration, network: nn.Module, features: Featu
         rows = (cond[name] == index).nonzero()[:CLIPS, 0]
         if not len(rows):
             continue
-        known = {label: each[rows].to(device) for label, each in cond.items()}
-        clean = x0[rows].to(device)
-        x_t = (float(level.alpha) * clean + float(level.sigma) * eps[rows].to(device)).float()
+        known = {label: each[rows] for label, each in cond.items()}
         errors = {}
         for other, foil in enumerate(values, start=1):
             if foil == value:
                 continue
             told = {**known, name: torch.full_like(known[name], other)}
-            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                belief = denoiser(x_t, t.expand(len(rows)).to(device), told).x0
-            errors[foil] = float((belief - clean).square().mean())
+            belief = beliefs(configuration, network, x0[rows], t, eps[rows], told)
+            errors[foil] = float((belief - x0[rows]).square().mean())
         foils[value] = min(errors, key=errors.__getitem__)
     return {name: foils} if foils else {}

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Configuration, load
-from diffusion.data.dataset import LABELS, VERSION, Features
+from diffusion.data.dataset import Features
 from diffusion.training.config import TrainingConfig
 from diffusion.training.foils import find_foils
 from diffusion.training.loop import train
 
 LEVELS = {"low": 0.0, "middle": 0.4, "high": 1.0}
 FRAMES = 64
+WriteClips = Callable[[Tensor, Sequence[str], Tensor], Path]
+Configured = Callable[[Sequence[str]], Configuration]
 
 
 class Levels(nn.Module):
@@ -34,48 +33,26 @@ class Levels(nn.Module):
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
+def data(write_clips: WriteClips) -> Path:
     """Clips of three levels, a little uneven."""
     styles = torch.arange(6) % 3 + 1
     level = torch.tensor(list(LEVELS.values()))[styles - 1]
     mel = level.repeat_interleave(100)[:, None] + 0.05 * torch.randn(
         600, 128, generator=torch.Generator().manual_seed(0)
     )
-    columns = {name: torch.ones(6, dtype=torch.long) for name in (*LABELS, "piece", "family", "transpose")}
-    columns |= {"style": styles, "start": torch.arange(6) * 100, "frames": torch.full((6,), 100)}
-    labels = {
-        "style": list(LEVELS),
-        "ensemble": ["x"],
-        "mode": ["major"],
-        "tempo": ["slow"],
-        "key": ["C"],
-        "beat": ["62"],
-    }
-    settings = {"version": VERSION, "labels": labels, "codec": asdict(MelParameters())}
-    (tmp_path / "data" / "train").mkdir(parents=True)
-    save_file(
-        {**columns, "mel": mel.half()}, tmp_path / "data/train/00000.safetensors", {"settings": json.dumps(settings)}
-    )
-    return tmp_path / "data"
+    return write_clips(mel, list(LEVELS), styles)
 
 
-def configuration(styles: list[str]) -> Configuration:
-    labels = {"style": styles, "ensemble": ["x"]}
-    return Configuration(
-        {"name": "frame-transformer"}, {"name": "cosine"}, "x0", labels, FRAMES, asdict(MelParameters())
-    )
-
-
-def test_the_nearest_level_is_the_foil(data: Path) -> None:
-    found = find_foils(configuration(list(LEVELS)), Levels(list(LEVELS.values())), Features(data, "train"))
+def test_the_nearest_level_is_the_foil(data: Path, configured: Configured) -> None:
+    found = find_foils(configured(list(LEVELS)), Levels(list(LEVELS.values())), Features(data, "train"))
     assert found == {"style": {"low": "middle", "middle": "low", "high": "middle"}}
 
 
-def test_a_style_that_is_alone_or_has_no_clip_has_none(data: Path) -> None:
+def test_a_style_that_is_alone_or_has_no_clip_has_none(data: Path, configured: Configured) -> None:
     features = Features(data, "train")
-    assert find_foils(configuration(["low"]), Levels([0.0]), features) == {}
+    assert find_foils(configured(["low"]), Levels([0.0]), features) == {}
     unheard = {**LEVELS, "unheard": 0.9}
-    found = find_foils(configuration(list(unheard)), Levels(list(unheard.values())), features)
+    found = find_foils(configured(list(unheard)), Levels(list(unheard.values())), features)
     assert found == {"style": {"low": "middle", "middle": "low", "high": "unheard"}}
 
 
