@@ -22,7 +22,7 @@ from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S, ceiling
 from diffusion.audio.mel import MelParameters
 from diffusion.audio.texture import Texture
 from diffusion.audio.vocoder import Vocoder
-from diffusion.denoisers import PREDICTIONS, Constrained, Guided, Network, NetworkDenoiser, Rule
+from diffusion.denoisers import PREDICTIONS, Constrained, Guided, Interval, Network, NetworkDenoiser, Rule
 from diffusion.networks import NETWORKS
 from diffusion.theory import SCHEDULES, Denoiser, schedule_from
 
@@ -147,16 +147,18 @@ class Configuration:
         denoiser: Denoiser,
         scale: Tensor | Mapping[str, Tensor],
         rule: Rule,
+        guidance_from: float,
         known: Sequence[Mapping[str, int]],
         seeds: Sequence[int],
         frames: int,
     ) -> Denoiser:
         """A denoiser as music of these labels and seeds is made with it: led away from the foils, kept where music is.
 
-        Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds.
+        Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds. It
+        counts from log-SNR `guidance_from` on: how a clip moves as a whole, which is decided before, stays free.
         """
         guided = Guided(denoiser, scale, rule, also=("pulse",), foils=self.foil_indices())
-        return Constrained(guided, self.kept(known, seeds, frames))
+        return Constrained(Interval(guided, denoiser, (guidance_from, math.inf)), self.kept(known, seeds, frames))
 
     def finished(self, features: Tensor, t: float, known: Sequence[Mapping[str, int]], seeds: Sequence[int]) -> Tensor:
         """Music (B, 1, bands, frames) that a last step from t has left, with the texture that a mean leaves out."""

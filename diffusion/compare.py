@@ -19,7 +19,7 @@ from diffusion.samplers import evaluations
 from diffusion.studio import LABELS, RANGES, SHARED, Clip, Preview, Request, Stop, Studio, seed_of
 from diffusion.theory import GRIDS
 
-AXES = ("sampler", "steps", "grid", "guidance_scale", "guidance_rule", "seed", *LABELS)
+AXES = ("sampler", "steps", "grid", "guidance_scale", "guidance_rule", "guidance_from", "seed", *LABELS)
 CELLS = 25
 BATCH_CLIPS = 5  # on two CPU cores a guided look costs 0.83, 0.76, 0.75, 0.78 a clip in batches of 2, 3, 4, 5
 CONVERGED: dict[str, Any] = {"sampler": "unipc", "steps": 100, "grid": "early", "knobs": {}}
@@ -289,7 +289,7 @@ def _requests(studio: Studio, grid: Grid) -> list[Request]:
 
 def _parse(axis: str, value: Any) -> Any:
     """A value of a setting, given as one or as a text."""
-    if not isinstance(value, str) or axis not in ("steps", "guidance_scale", "seed"):
+    if not isinstance(value, str) or axis not in RANGES:
         return value
     if axis == "seed":
         return seed_of(value)

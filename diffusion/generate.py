@@ -20,8 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
     parser.add_argument("--grid", help="where steps lie: early, uniform, log-snr, karras or trailing (default: early)")
-    parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 2)")
+    parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 2.1)")
     parser.add_argument("--guidance-rule", help="moving, plain, rescaled or projected (default: moving)")
+    parser.add_argument("--guidance-from", type=float, help="log-SNR where guidance begins, -15 to 15 (default: -5.5)")
     parser.add_argument("--seed", help="seed, 0 to 2³² - 1 or any word (default: drawn)")
     parser.add_argument("--duration-s", type=float, help="length in seconds, 2.56 to 40.96 (default: 10.24)")
     parser.add_argument("--decoder", help="vocoder or griffin-lim (default: the model's best)")
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
         grid=args.grid,
         guidance_scale=args.guidance_scale,
         guidance_rule=args.guidance_rule,
+        guidance_from=args.guidance_from,
         seed=args.seed,
         duration_s=args.duration_s,
         decoder=args.decoder,

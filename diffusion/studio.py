@@ -44,19 +44,22 @@ CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 ANY = "any"
 LATER = ("mode", "tempo", "key", "beat", ENDING)  # than the first files and links, which do not say them
 LABELS = ("style", "ensemble", *LATER)  # of a request; a model that lacks one of LATER knows only "any"
-UNSAID = {
+UNSAID: dict[str, Any] = {
     "grid": "uniform",
     "guidance_rule": "plain",
+    "guidance_from": -15.0,
 }  # what files and links mean that do not say it
 SEEDS = 2**32
 DRAWN = -1  # stands for a seed that is drawn
 SEED_DIGITS = 20  # no seed has more, nor is read if it does
 MEL_TOLERANCE_DB = 0.5  # mean over a spectrogram; bf16 against float32 on a CPU measures 0.1, another seed 5 to 16
-SHARED = ("sampler", "knobs", "steps", "grid", "guidance_rule", "duration_s")  # by all clips of a batch
+# What all clips of a batch have in common.
+SHARED = ("sampler", "knobs", "steps", "grid", "guidance_rule", "guidance_from", "duration_s")
 RESULT_KEYS = ("drawn", "evaluations", "stopped_at", "version")  # what settings say beyond the request
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
     "guidance_scale": (1.0, 15.0),
+    "guidance_from": (-15.0, 15.0),
     "seed": (0, SEEDS - 1),
     "duration_s": (2.56, 40.96),
 }
@@ -73,6 +76,7 @@ HELP = {
     "grid": "Where the steps lie between noise and music.",
     "guidance_scale": "How strictly to follow style and beat: 1 leaves the model free, more is clearer, less varied.",
     "guidance_rule": "What guidance makes more of.",
+    "guidance_from": "From which log-SNR on guidance counts: -15 is from the first step, later leaves form more free.",
     "seed": "A number or any word, such as your name: the same seed and settings give the same clip.",
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
     "decoder": "What turns the picture into sound.",
@@ -136,7 +140,7 @@ class Request:
     seed: int
     sampler: str = "unipc"
     steps: int = 20
-    guidance_scale: float = 2.0
+    guidance_scale: float = 2.1
     duration_s: float = 10.24
     decoder: str = ""
     knobs: dict[str, Any] = field(default_factory=dict)
@@ -148,6 +152,7 @@ class Request:
     ending: str = ANY
     grid: str = "early"
     guidance_rule: str = "moving"
+    guidance_from: float = -5.5
 
     def __post_init__(self) -> None:
         for name in (*LABELS, "model"):
@@ -161,8 +166,9 @@ class Request:
             raise ValueError(f"guidance_rule: got {self.guidance_rule!r}, allowed {', '.join(GUIDANCE_RULES)}")
         if self.decoder not in ("", *DECODERS):
             raise ValueError(f"decoder: got {self.decoder!r}, allowed {', '.join(DECODERS)}")
-        for name, whole in (("steps", True), ("seed", True), ("guidance_scale", False), ("duration_s", False)):
-            object.__setattr__(self, name, _number(name, getattr(self, name), RANGES[name], whole=whole))
+        for name, allowed in RANGES.items():
+            number = _number(name, getattr(self, name), allowed, whole=name in ("steps", "seed"))
+            object.__setattr__(self, name, number)
         object.__setattr__(self, "knobs", _complete_knobs(self.sampler, self.knobs))
 
     @property
@@ -439,7 +445,9 @@ class Studio:
             if name in labels
         }
         rule = GUIDANCE_RULES[first.guidance_rule]
-        guided = configuration.guided(self._denoiser, scales, rule, known, noise.seeds, x.shape[-1])
+        guided = configuration.guided(
+            self._denoiser, scales, rule, first.guidance_from, known, noise.seeds, x.shape[-1]
+        )
         watched = _Watched(guided, stop)
         times = GRIDS[first.grid](guided.schedule, first.steps)
         step: Step | None = None
@@ -498,7 +506,7 @@ class Studio:
 
     def warm_up(self) -> None:
         """Pay for the first evaluation and the first decode now, so that the first visitor does not."""
-        for _ in self.generate(self.request(steps=1, seed=0, duration_s=RANGES["duration_s"][0])):
+        for _ in self.generate(self.request(steps=2, seed=0, duration_s=RANGES["duration_s"][0])):
             pass
 
     def compile(self) -> bool:

@@ -112,7 +112,7 @@ def test_the_loudest_moments_stand_out_as_in_the_training_music() -> None:
 
     for configuration, crests in ((some, [2.0, 3.0]), (replace(some, crests={}), [1.5 * mel.unit_db] * 2)):
         known, own_seeds = [{"ensemble": 1}, {}], [int((drawn - 2).abs().argmin()), 0]
-        guided = configuration.guided(Believer(), {}, GUIDANCE_RULES["plain"], known, own_seeds, 32)
+        guided = configuration.guided(Believer(), {}, GUIDANCE_RULES["plain"], -15.0, known, own_seeds, 32)
         belief = guided(x_t, t, {}).x0
         torch.testing.assert_close(crest_db(belief, mel), torch.tensor(crests), rtol=0, atol=0.02)
 
@@ -125,6 +125,31 @@ def test_the_loudest_moments_stand_out_as_in_the_training_music() -> None:
 def test_other_crests_are_refused(crests: object) -> None:
     with pytest.raises(ValueError, match="crests: got"):
         replace(CONFIGURATION, labels={"ensemble": ["a"]}, crests=crests)
+
+
+def test_guidance_begins_where_it_is_asked_to_and_costs_nothing_before() -> None:
+    passes: list[int] = []
+
+    class Believer:
+        schedule = Cosine()
+
+        def __call__(self, x_t: torch.Tensor, t: torch.Tensor, cond: Cond) -> Estimate:
+            passes.append(len(x_t))
+            told = cond["style"].to(x_t).reshape(-1, 1, 1, 1)
+            ramp = torch.linspace(-1, 1, x_t.shape[-1])  # of what does not move there is nothing to guide
+            return Estimate.from_x0(x_t, self.schedule(t), 0.1 * told * ramp.expand_as(x_t))
+
+    x_t, times = torch.zeros(1, 1, 128, 32), Cosine().inverse(torch.tensor([-6.0, -5.0, 5.0]))
+    scale, rule, cond = {"style": torch.tensor(3.0)}, GUIDANCE_RULES["plain"], {"style": torch.tensor([2])}
+
+    def beliefs(guidance_from: float) -> list[float]:
+        passes.clear()
+        guided = CONFIGURATION.guided(Believer(), scale, rule, guidance_from, [{"style": 2}], [0], 32)
+        return [round(float(guided(x_t, t[None], cond).x0.max()), 4) for t in times]
+
+    assert (beliefs(-15.0), passes) == ([0.6, 0.6, 0.6], [2, 2, 2])
+    assert (beliefs(-5.5), passes) == ([0.2, 0.6, 0.6], [1, 2, 2])
+    assert (beliefs(15.0), passes) == ([0.2, 0.2, 0.2], [1, 1, 1])
 
 
 def test_finished_music_has_texture_and_stays_where_music_is() -> None:

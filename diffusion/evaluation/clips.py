@@ -38,15 +38,16 @@ Measure = Callable[[Tensor, Tensor], dict[str, Tensor]]
 class Way:
     """How clips are generated; by default as for a visitor who changes nothing.
 
-    `length` is in clips of the length that the checkpoint was trained on.
+    `length` is in clips of the length that the checkpoint was trained on, `guidance_from` a log-SNR.
     """
 
     sampler: str = "unipc"
     evaluations: int = 20
-    guidance_scale: float = 2.0
+    guidance_scale: float = 2.1
     length: float = 1.0
     grid: str = "early"
     guidance_rule: str = "moving"
+    guidance_from: float = -5.5
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -59,6 +60,8 @@ class Way:
             raise ValueError(f"grid: got {self.grid!r}, allowed {', '.join(STEPPED_GRIDS)}")
         if self.guidance_rule not in GUIDANCE_RULES:
             raise ValueError(f"guidance_rule: got {self.guidance_rule!r}, allowed {', '.join(GUIDANCE_RULES)}")
+        if not -15 <= self.guidance_from <= 15:
+            raise ValueError(f"guidance_from: got {self.guidance_from}, allowed log-SNR -15 (all along) to 15")
         _ = self.steps
 
     @property
@@ -75,7 +78,9 @@ class Way:
         length = "" if self.length == 1 else f", {self.length:g} times as long"
         grid = "" if self.grid == Way.grid else f", {self.grid} grid"
         rule = "" if self.guidance_rule == Way.guidance_rule else f", {self.guidance_rule} rule"
-        return f"{self.sampler}, {self.evaluations} evaluations, guidance {self.guidance_scale:g}{rule}{grid}{length}"
+        since = "" if self.guidance_from == Way.guidance_from else f", from {self.guidance_from:g}"
+        guidance = f"guidance {self.guidance_scale:g}{rule}{since}"
+        return f"{self.sampler}, {self.evaluations} evaluations, {guidance}{grid}{length}"
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,9 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
             chosen = {"style": int(style[i]) + 1, "ensemble": int(ensemble[i]) + 1}
             labels.append(chosen | draw(configuration.prior, chosen, own_seed))
         cond = configuration.cond(labels, noise.seeds, device)
-        denoiser = configuration.guided(checkpoint.denoiser, {GUIDED[0]: scale}, rule, labels, noise.seeds, int(frames))
+        denoiser = configuration.guided(
+            checkpoint.denoiser, {GUIDED[0]: scale}, rule, way.guidance_from, labels, noise.seeds, int(frames)
+        )
         times = GRIDS[way.grid](denoiser.schedule, way.steps)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):
@@ -225,6 +232,7 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
         "grid": way.grid,
         "guidance_scale": way.guidance_scale,
         "guidance_rule": way.guidance_rule,
+        "guidance_from": way.guidance_from,
         "guided": GUIDED[0],
         "length": way.length,
         "seed": seed,

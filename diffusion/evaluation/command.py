@@ -50,6 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help=several(Plan.guidance_scales),
     )
+    parser.add_argument(
+        "--guidance-from",
+        type=float,
+        nargs="+",
+        default=Plan.guidance_from,
+        metavar="L",
+        help=f"log-SNR from which on guidance counts, {several(Plan.guidance_from)}",
+    )
     parser.add_argument("--rules", nargs="+", default=Plan.rules, metavar="NAME", help=several(Plan.rules))
     parser.add_argument("--samplers", nargs="+", default=Plan.samplers, metavar="NAME", help=several(Plan.samplers))
     parser.add_argument("--grids", nargs="+", default=Plan.grids, metavar="NAME", help=several(Plan.grids))
@@ -76,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
         args.curve_clips,
         tuple(sorted(set(args.evaluations))),
         tuple(sorted(set(args.guidance_scale))),
+        tuple(sorted(set(args.guidance_from))),
         tuple(dict.fromkeys(args.rules)),
         tuple(dict.fromkeys(args.samplers)),
         tuple(dict.fromkeys(args.grids)),

@@ -201,6 +201,7 @@ class Evaluation:
         ways = {
             "evaluations": [Way(evaluations=evaluations) for evaluations in plan.evaluations],
             "guidance": [Way(guidance_scale=scale) for scale in plan.guidance_scales],
+            "intervals": [Way(guidance_from=log_snr) for log_snr in plan.guidance_from],
             "rules": [Way(guidance_rule=rule) for rule in plan.rules],
             "samplers": [Way(sampler, each) for sampler in plan.samplers for each in SAMPLER_EVALUATIONS],
             "grids": [Way(grid=grid) for grid in plan.grids],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SECTIONS = ("marks", "evaluations", "guidance", "rules", "samplers", "grids", "lengths")
+SECTIONS = ("marks", "evaluations", "guidance", "intervals", "rules", "samplers", "grids", "lengths")
 NO_VOCODER = "none"
 SAMPLER_EVALUATIONS = (5, 10, 20, 50)
 
@@ -25,6 +25,7 @@ class Plan:
     curve_clips: int = 72
     evaluations: tuple[int, ...] = (5, 10, 16, 20, 50, 250)
     guidance_scales: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
+    guidance_from: tuple[float, ...] = (-15.0, -7.0, -5.5, -4.3, -3.0)
     rules: tuple[str, ...] = ("moving", "plain", "rescaled", "projected")
     samplers: tuple[str, ...] = ("unipc", "dpmpp-2m", "ddim", "ddpm")
     grids: tuple[str, ...] = ("early", "uniform", "log-snr", "karras")
@@ -44,13 +45,15 @@ class Plan:
                 raise ValueError(f"{name}: got {getattr(self, name)}, need at least {least}")
         if self.control_clips > self.clips:
             raise ValueError(f"control_clips: got {self.control_clips}, need at most {self.clips}, as many as clips")
-        for name in ("evaluations", "guidance_scales", "rules", "samplers", "grids", "lengths"):
+        for name in ("evaluations", "guidance_scales", "guidance_from", "rules", "samplers", "grids", "lengths"):
             if not getattr(self, name):
                 raise ValueError(f"{name}: got none, need at least one")
         for evaluations in self.evaluations:
             Way(evaluations=evaluations)
         for scale in self.guidance_scales:
             Way(guidance_scale=scale)
+        for log_snr in self.guidance_from:
+            Way(guidance_from=log_snr)
         for rule in self.rules:
             Way(guidance_rule=rule)
         for sampler in self.samplers:

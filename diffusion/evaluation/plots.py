@@ -53,6 +53,7 @@ def write(
     for section, across in (
         ("evaluations", "evaluations"),
         ("guidance", "guidance_scale"),
+        ("intervals", "guidance_from"),
         ("rules", "guidance_rule"),
         ("samplers", "evaluations"),
         ("grids", "grid"),
@@ -139,11 +140,12 @@ def _measures(verdicts: Sequence[Verdict], group: str) -> Any:
 def _curves(points: Sequence[Point], across: str) -> Any:
     """Fréchet distance in every ear, and accuracies, against a setting; a line for each sampler.
 
-    Numbers lie on a logarithmic axis, names side by side.
+    Positive numbers lie on a logarithmic axis, names side by side.
     """
     values = dict.fromkeys(getattr(point.way, across) for point in points)
     named = isinstance(next(iter(values)), str)
     places = {value: turn for turn, value in enumerate(values)} if named else {value: value for value in sorted(values)}
+    scale = "linear" if named or min(values) <= 0 else "log"
     solid, dotted = ("", "") if named else ("-", ":")
     ears = list(points[0].frechet)
     figure = _figure(3.6 * (len(ears) + 1), 3.6)
@@ -163,7 +165,7 @@ def _curves(points: Sequence[Point], across: str) -> Any:
         axes.set(title=f"{ear} ear", ylabel="Fréchet distance; dotted: what is asked", ylim=(0, None))
     last.set(title="classifier", ylabel="accuracy", ylim=(0, 1.02))
     for axes in (*panels, last):
-        axes.set(xlabel=across.replace("_", " "), xscale="linear" if named else "log")
+        axes.set(xlabel=across.replace("_", " "), xscale=scale)
         axes.set_xticks([*places.values()], [value if named else f"{value:g}" for value in places])
         axes.set_xticks([], minor=True)
     last.legend(fontsize=7)

@@ -102,6 +102,7 @@ def numbers(results: Results) -> dict[str, Any]:
 _CURVES = (
     ("evaluations", "Evaluations"),
     ("guidance", "Guidance"),
+    ("intervals", "Where guidance begins"),
     ("rules", "Guidance rules"),
     ("samplers", "Samplers"),
     ("grids", "Time grids"),

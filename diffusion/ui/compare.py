@@ -34,6 +34,7 @@ TITLES = {
     "grid": "Time grid",
     "guidance_scale": "Guidance",
     "guidance_rule": "Guidance rule",
+    "guidance_from": "Guidance from",
     "seed": "Seed",
     "style": "Style",
     "ensemble": "Ensemble",
@@ -44,7 +45,12 @@ TITLES = {
     "ending": "Ending",
 }
 SETTINGS = {**TITLES, "duration_s": "Length", "decoder": "Sound", "knobs": "Knobs", "model": "Model"}
-SUGGESTED = {"steps": "5, 10, 20", "guidance_scale": "1, 2, 4, 8", "seed": "1, 2, 3, 4"}
+SUGGESTED = {
+    "steps": "5, 10, 20",
+    "guidance_scale": "1, 2, 4, 8",
+    "guidance_from": "-15, -5.5, -3, 0",
+    "seed": "1, 2, 3, 4",
+}
 SUGGESTED_SAMPLERS = ["unipc", "ddim", "ddpm"]
 BEGIN_LABELS = 3
 

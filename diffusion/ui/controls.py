@@ -11,7 +11,7 @@ import gradio as gr
 from diffusion.studio import LABELS, Request, Studio, seed_of
 from diffusion.ui.words import tr
 
-NUMBERS = ("steps", "guidance_scale", "duration_s")
+NUMBERS = ("steps", "guidance_scale", "guidance_from", "duration_s")
 FINE = ("key", "beat", "ending")  # labels that most leave open
 EXPLAINED = {"grid": "Time grid", "guidance_rule": "Guidance rule"}  # radios with a sentence on each choice
 RACE = "2020"  # the preset that is raced against another, and no setting of the rail
@@ -117,6 +117,7 @@ class Rail:
             with gr.Column():  # how it is made
                 for name, label in EXPLAINED.items():
                     controls[name] = gr.Radio(label=tr(label), **_explained(options, name))
+                controls["guidance_from"] = _slider(options, "guidance_from", "Guidance from", 0.5)
                 controls["decoder"] = gr.Radio(label=tr("Sound"), **_choices(options, "decoder"))
                 self.knobs, self.groups = build_knobs(options)
 

@@ -42,7 +42,10 @@ def build_endpoints(visits: Visits) -> None:
         inputs.append(gr.JSON({}, label="knobs"))
         inputs[-1].api_info = lambda: {"type": "object"}  # MCP's validation refuses the schema of gr.JSON
         inputs.append(gr.Textbox(known["decoder"]["default"], label="decoder"))
-        later = [gr.Textbox(known[name]["default"], label=name) for name in (*LATER, "grid", "guidance_rule")]
+        later: list[Any] = [
+            gr.Textbox(known[name]["default"], label=name) for name in (*LATER, "grid", "guidance_rule")
+        ]
+        later.append(gr.Number(known["guidance_from"]["default"], label="guidance_from"))
         later.append(gr.Textbox("", label="model"))
         audio = gr.Audio(label="clip", type="filepath")
         settings = gr.JSON(label="settings")
@@ -70,6 +73,7 @@ def build_endpoints(visits: Visits) -> None:
         ending: str,
         grid: str,
         guidance_rule: str,
+        guidance_from: float,
         model: str,
         http: gr.Request,
     ) -> tuple[str, dict[str, Any]]:
@@ -94,6 +98,7 @@ def build_endpoints(visits: Visits) -> None:
             ending: Whether the music comes to its end within the clip: goes_on, ends or any.
             grid: Where the steps lie between noise and music: early, uniform, log-snr, karras or trailing.
             guidance_rule: What guidance makes more of: moving, plain, rescaled or projected.
+            guidance_from: From which log-SNR on guidance counts, -15 (from the first step) to 15.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         with in_words():
@@ -114,6 +119,7 @@ def build_endpoints(visits: Visits) -> None:
                 ending=ending,
                 grid=grid,
                 guidance_rule=guidance_rule,
+                guidance_from=guidance_from,
                 model=model,
             )
             clip = deque(visits.studio.generate(request), maxlen=1)[0]
@@ -143,6 +149,7 @@ def build_endpoints(visits: Visits) -> None:
         ending: str,
         grid: str,
         guidance_rule: str,
+        guidance_from: float,
         model: str,
     ) -> tuple[str, str, list[dict[str, Any]]]:
         """Compose a grid of up to 25 clips that differ in two settings. Returns an HTML report that plays them all, the
@@ -152,8 +159,8 @@ def build_endpoints(visits: Visits) -> None:
         setting that is on an axis does not matter as a base.
 
         Args:
-            axis_x: What differs across the columns: sampler, steps, grid, guidance_scale, guidance_rule, seed, style,
-                ensemble, mode, tempo, key, beat, ending.
+            axis_x: What differs across the columns: sampler, steps, grid, guidance_scale, guidance_rule, guidance_from,
+                seed, style, ensemble, mode, tempo, key, beat, ending.
             values_x: Its values, with commas between them, such as 5, 10, 20.
             axis_y: What differs down the rows: another one of these.
             values_y: Its values, with commas between them, such as unipc, ddim.
@@ -174,6 +181,7 @@ def build_endpoints(visits: Visits) -> None:
             ending: Whether the music comes to its end within the clip: goes_on, ends or any.
             grid: Where the steps lie between noise and music: early, uniform, log-snr, karras or trailing.
             guidance_rule: What guidance makes more of: moving, plain, rescaled or projected.
+            guidance_from: From which log-SNR on guidance counts, -15 (from the first step) to 15.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
         """
         studio = visits.studio
@@ -195,6 +203,7 @@ def build_endpoints(visits: Visits) -> None:
                 ending=ending,
                 grid=grid,
                 guidance_rule=guidance_rule,
+                guidance_from=guidance_from,
                 model=model,
             )
             pairs = Grid(request, axis_x, values_x, axis_y, values_y)  # type: ignore[arg-type]  # text becomes values

@@ -127,7 +127,9 @@ def music_table(folder: Path, seeds: Iterable[int]) -> tuple[Table, float]:
     cond = loaded.configuration.cond(known, noise.seeds)
     scale, rule = torch.tensor(Way.guidance_scale), GUIDANCE_RULES[Way.guidance_rule]
     frames = loaded.configuration.frames
-    denoiser = loaded.configuration.guided(loaded.denoiser, {GUIDED[0]: scale}, rule, known, noise.seeds, frames)
+    denoiser = loaded.configuration.guided(
+        loaded.denoiser, {GUIDED[0]: scale}, rule, Way.guidance_from, known, noise.seeds, frames
+    )
     x = noise(0, torch.empty(clips, 1, mel.bands, frames))
     decibels = mel.unit_db
     dtype = fast_dtype(x.device)

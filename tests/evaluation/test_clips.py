@@ -42,7 +42,7 @@ def watched(recipe: Recipe) -> tuple[Recipe, list[range]]:
 
 def test_what_a_visitor_hears_is_what_is_judged():
     request, way = Request("a", "b", 0), Way()
-    for name in ("sampler", "steps", "grid", "guidance_scale", "guidance_rule"):
+    for name in ("sampler", "steps", "grid", "guidance_scale", "guidance_rule", "guidance_from"):
         assert getattr(way, name) == getattr(request, name)
     assert request.knobs == {name: getattr(SAMPLERS[way.sampler], name) for name in request.knobs}
     assert PRESETS["Balanced"] == {"sampler": way.sampler, "steps": way.steps}
@@ -72,6 +72,7 @@ def test_impossible_ways_are_refused():
         (("unipc", 5, float("nan")), "guidance_scale: got nan"),
         (("unipc", 5, 1.0, 1.0, "square"), "grid: got 'square', allowed early, uniform"),
         (("unipc", 5, 1.0, 1.0, "early", "loud"), "guidance_rule: got 'loud', allowed moving, plain"),
+        (("unipc", 5, 1.0, 1.0, "early", "plain", 16.0), "guidance_from: got 16.0, allowed log-SNR -15"),
     ]:
         with pytest.raises(ValueError, match=message):
             Way(*arguments)

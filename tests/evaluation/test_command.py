@@ -16,6 +16,7 @@ SMALL = Plan(
     curve_clips=8,
     evaluations=(2, FEW, MANY),
     guidance_scales=(1.0, 4.0),
+    guidance_from=(-15.0, 0.0),
     samplers=("unipc", "heun"),
     lengths=(0.5, 1.0, 2.0),
     batch=5,
@@ -78,7 +79,7 @@ def test_every_number_is_in_the_table(report):
         row = by_place["sets", name, "ears / trained / frechet_ratio"]
         assert [float(row[end]) for end in ("value", "low", "high")] == [ratio[end] for end in ("value", "low", "high")]
     assert set(found["breaks"]) == set(SMALL.samplers)
-    assert len(found["curves"]) == 3 + 2 + len(SMALL.rules) + 2 * 4 + len(SMALL.grids) + 3
+    assert len(found["curves"]) == 3 + 2 + len(SMALL.guidance_from) + len(SMALL.rules) + 2 * 4 + len(SMALL.grids) + 3
 
 
 def test_pictures_are_drawn(report):

@@ -38,6 +38,7 @@ def requests(draw: st.DrawFn) -> Request:
         duration_s=draw(st.floats(*RANGES["duration_s"])),
         grid=draw(st.sampled_from(STEPPED_GRIDS)),
         guidance_rule=draw(st.sampled_from([*GUIDANCE_RULES])),
+        guidance_from=draw(st.floats(*RANGES["guidance_from"])),
         decoder=draw(st.sampled_from(["", "vocoder", "griffin-lim"])),
         knobs=knobs,
         model=draw(st.sampled_from(["", "0123456789ab", "123456789012", "1e10"])),
@@ -66,10 +67,10 @@ def test_links_and_files_from_before_some_labels_leave_them_open(request: Reques
 
 @given(requests())
 def test_links_and_files_from_before_there_was_a_choice_mean_even_steps_and_plain_guidance(request: Request) -> None:
-    before = replace(request, grid="uniform", guidance_rule="plain")
-    settings = {name: value for name, value in request.to_dict().items() if name not in ("grid", "guidance_rule")}
-    unsaid = ("grid=", "guidance_rule=")
-    query = "&".join(each for each in request.to_query().split("&") if not each.startswith(unsaid))
+    unsaid = {"grid": "uniform", "guidance_rule": "plain", "guidance_from": -15.0}
+    before = replace(request, **unsaid)
+    settings = {name: value for name, value in request.to_dict().items() if name not in unsaid}
+    query = "&".join(each for each in request.to_query().split("&") if each.partition("=")[0] not in unsaid)
     assert Request.from_dict(settings) == Request.from_query(query) == before
 
 
@@ -92,6 +93,7 @@ def test_links_and_files_from_before_there_was_a_choice_mean_even_steps_and_plai
         ({"grid": "square"}, ["grid", "'square'", "early, uniform, log-snr, karras, trailing"]),
         ({"grid": "full"}, ["grid", "'full'", "early"]),
         ({"guidance_rule": "loud"}, ["guidance_rule", "'loud'", "moving, plain, rescaled, projected"]),
+        ({"guidance_from": -15.5}, ["guidance_from", "-15.5", "-15.0 to 15.0"]),
         ({"guidance_rule": ["plain"]}, ["guidance_rule", "['plain']"]),
         ({"decoder": "radio"}, ["decoder", "'radio'", "vocoder, griffin-lim"]),
         ({"sampler": "ddim", "knobs": {"eta": 2}}, ["eta", "2", "0 to 1"]),

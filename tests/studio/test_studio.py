@@ -76,6 +76,7 @@ def test_the_same_request_gives_the_same_file(studio: Studio, small_checkpoint: 
         {"guidance_scale": 4.0},
         {"grid": "karras"},
         {"guidance_rule": "projected"},
+        {"guidance_from": 0.0},
         {"steps": 5},
         {"sampler": "ddim"},
     ],

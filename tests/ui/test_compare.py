@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from visitor import player, quick
+from visitor import player, quick, unfold
 
-from diffusion.compare import Grid
+from diffusion.compare import AXES, Grid
 from diffusion.studio import Request, Studio
 from diffusion.ui.compare import axes
 
@@ -162,6 +162,20 @@ def test_the_other_room_has_its_own_sound(visit) -> None:
     assert not page.locator("#compare").is_visible()
     page.wait_for_function("async () => !(await import('/page/player.js')).player.playing")
     assert player(page, "duration") == before
+
+
+def test_a_setting_on_an_axis_is_not_asked_for_twice(visit) -> None:
+    page = visit()
+    enter(page)
+    unfold(page, "advanced")
+    across = page.locator(".compare [data-axis=x] select")
+    for name in AXES:
+        across.select_option("steps")
+        if name not in ("steps", "sampler"):  # which stand on the axes of a new plan
+            assert page.locator(f"#{name}").is_visible(), name
+        if name != "sampler":
+            across.select_option(name)
+        assert not page.locator(f"#{name}").is_visible(), name
 
 
 def test_a_wrong_plan_is_explained(visit) -> None:

@@ -215,7 +215,7 @@ class Room {
     } else {
       const input = document.createElement("input");
       input.value = about.text;
-      input.inputMode = name === "seed" ? "text" : "decimal";
+      input.inputMode = ["steps", "guidance_scale"].includes(name) ? "decimal" : "text"; // keys for words and a minus
       input.setAttribute("aria-label", t("Values, with commas between them"));
       input.oninput = () => this.#ask();
       box.replaceChildren(input);
