@@ -76,7 +76,7 @@ HELP = {
     "grid": "Where the steps lie between noise and music.",
     "guidance_scale": "How strictly to follow style and beat: 1 leaves the model free, more is clearer, less varied.",
     "guidance_rule": "What guidance makes more of.",
-    "guidance_from": "From which log-SNR on guidance counts: -15 is from the first step, later leaves form more free.",
+    "guidance_from": "From which log-SNR on guidance counts: −15 is from the first step, later leaves form more free.",
     "seed": "A number or any word, such as your name: the same seed and settings give the same clip.",
     "duration_s": "How long the clip is, in seconds; a longer one takes longer to compose.",
     "decoder": "What turns the picture into sound.",
