@@ -515,7 +515,7 @@ class Studio:
         Takes half a minute of one core that nothing else wants, in a process of its own, and then a clip before and
         one after, whose evaluations take turns with those of visitors. Only if the two differ by less than
         MEL_TOLERANCE_DB does the compiled network serve, and only runs that begin later; the log says what came of it.
-        Other lengths and batches, and anything but a CPU, stay with the network as it is.
+        Inputs of another length or number of passes, and anything but a CPU, stay with the network as it is.
         """
         if self.device.type != "cpu":
             return False
