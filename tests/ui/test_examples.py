@@ -90,7 +90,7 @@ def test_an_example_starts_at_once_and_asks_nobody(visit, small_gallery: Path, w
     position = player(page, "position")
     example(page, "Fiddle, flute").click()
     heard(page, "Fiddle, flute")
-    assert player(page, "position") >= position
+    assert player(page, "position") >= position - 1e-6  # less what clocks round
     assert page.locator(".takes .card").count() == 0
 
 
