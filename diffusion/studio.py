@@ -37,7 +37,7 @@ from diffusion.denoisers import GUIDANCE_RULES, LEARNED_VARIANCES
 from diffusion.networks.compiled import compile_ahead
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import SAMPLERS, Sampler
-from diffusion.theory import GRIDS, STEPPED_GRIDS, Cond, Denoiser, Estimate, Schedule, SeededNoise, Step
+from diffusion.theory import GRIDS, LOG_SNR_RANGE, STEPPED_GRIDS, Cond, Denoiser, Estimate, Schedule, SeededNoise, Step
 
 _log = logging.getLogger(__name__)
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
@@ -47,7 +47,7 @@ LABELS = ("style", "ensemble", *LATER)  # of a request; a model that lacks one o
 UNSAID: dict[str, Any] = {
     "grid": "uniform",
     "guidance_rule": "plain",
-    "guidance_from": -15.0,
+    "guidance_from": LOG_SNR_RANGE[0],
 }  # what files and links mean that do not say it
 SEEDS = 2**32
 DRAWN = -1  # stands for a seed that is drawn
@@ -59,7 +59,7 @@ RESULT_KEYS = ("drawn", "evaluations", "stopped_at", "version")  # what settings
 RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 1000),
     "guidance_scale": (1.0, 15.0),
-    "guidance_from": (-15.0, 15.0),
+    "guidance_from": LOG_SNR_RANGE,
     "seed": (0, SEEDS - 1),
     "duration_s": (2.56, 40.96),
 }
@@ -505,7 +505,7 @@ class Studio:
         return finish(wave, self.mel.sample_rate_hz, gain)[0].cpu().numpy(), float(gain)
 
     def warm_up(self) -> None:
-        """Pay for the first evaluation and the first decode now, so that the first visitor does not."""
+        """Pay now for a first evaluation without guidance, one with it and a decode, so that no visitor does."""
         for _ in self.generate(self.request(steps=2, seed=0, duration_s=RANGES["duration_s"][0])):
             pass
 

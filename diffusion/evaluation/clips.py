@@ -28,7 +28,7 @@ from diffusion.denoisers import GUIDANCE_RULES
 from diffusion.evaluation.controls import CONTROLS
 from diffusion.networks.precision import fast_dtype
 from diffusion.samplers import SAMPLERS, evaluations
-from diffusion.theory import GRIDS, STEPPED_GRIDS, SeededNoise
+from diffusion.theory import GRIDS, LOG_SNR_RANGE, STEPPED_GRIDS, SeededNoise
 
 Measure = Callable[[Tensor, Tensor], dict[str, Tensor]]
 """(waves (B, N), what one hears (B, 1, bands, F)) -> numbers (B,) by name."""
@@ -60,8 +60,11 @@ class Way:
             raise ValueError(f"grid: got {self.grid!r}, allowed {', '.join(STEPPED_GRIDS)}")
         if self.guidance_rule not in GUIDANCE_RULES:
             raise ValueError(f"guidance_rule: got {self.guidance_rule!r}, allowed {', '.join(GUIDANCE_RULES)}")
-        if not -15 <= self.guidance_from <= 15:
-            raise ValueError(f"guidance_from: got {self.guidance_from}, allowed log-SNR -15 (all along) to 15")
+        low, high = LOG_SNR_RANGE
+        if not low <= self.guidance_from <= high:
+            raise ValueError(
+                f"guidance_from: got {self.guidance_from}, allowed log-SNR {low:g} (all along) to {high:g}"
+            )
         _ = self.steps
 
     @property

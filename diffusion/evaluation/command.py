@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     def several(values: Sequence[str | float]) -> str:
         return f"one or more (default: {' '.join(v if isinstance(v, str) else f'{v:g}' for v in values)})"
 
+    def numbers(flag: str, default: Sequence[float], metavar: str, of: str = "") -> None:
+        parser.add_argument(flag, type=float, nargs="+", default=default, metavar=metavar, help=of + several(default))
+
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="folder that `data` wrote")
     parser.add_argument(
         "--train-classifier", type=Path, metavar="DIR", help="train the classifier on the ear split, write it and stop"
@@ -42,33 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--evaluations", type=int, nargs="+", default=Plan.evaluations, metavar="N", help=several(Plan.evaluations)
     )
-    parser.add_argument(
-        "--guidance-scale",
-        type=float,
-        nargs="+",
-        default=Plan.guidance_scales,
-        metavar="W",
-        help=several(Plan.guidance_scales),
-    )
-    parser.add_argument(
-        "--guidance-from",
-        type=float,
-        nargs="+",
-        default=Plan.guidance_from,
-        metavar="L",
-        help=f"log-SNR from which on guidance counts, {several(Plan.guidance_from)}",
-    )
+    numbers("--guidance-scale", Plan.guidance_scales, "W")
+    numbers("--guidance-from", Plan.guidance_from, "L", "log-SNR from which on guidance counts, ")
     parser.add_argument("--rules", nargs="+", default=Plan.rules, metavar="NAME", help=several(Plan.rules))
     parser.add_argument("--samplers", nargs="+", default=Plan.samplers, metavar="NAME", help=several(Plan.samplers))
     parser.add_argument("--grids", nargs="+", default=Plan.grids, metavar="NAME", help=several(Plan.grids))
-    parser.add_argument(
-        "--lengths",
-        type=float,
-        nargs="+",
-        default=Plan.lengths,
-        metavar="L",
-        help=f"of clips, in lengths of those that the checkpoint was trained on, {several(Plan.lengths)}",
-    )
+    numbers("--lengths", Plan.lengths, "L", "of clips, in lengths of those that the checkpoint was trained on, ")
     parser.add_argument("--batch", type=int, default=Plan.batch, help="clips generated together (default: 8)")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="seed of everything drawn (default: 0)")
     parser.add_argument("--compile", action="store_true", help="compile the network first: quicker after a minute")

@@ -50,7 +50,7 @@ from diffusion.evaluation.marks import (
 )
 from diffusion.evaluation.memory import Memory
 from diffusion.evaluation.music import measure
-from diffusion.evaluation.plan import NO_VOCODER, SAMPLER_EVALUATIONS, Plan
+from diffusion.evaluation.plan import NO_VOCODER, Plan
 
 CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
 
@@ -197,17 +197,7 @@ class Evaluation:
         """The points of every section but the marks."""
         if self.model is None:
             return {}
-        plan = self.plan
-        ways = {
-            "evaluations": [Way(evaluations=evaluations) for evaluations in plan.evaluations],
-            "guidance": [Way(guidance_scale=scale) for scale in plan.guidance_scales],
-            "intervals": [Way(guidance_from=log_snr) for log_snr in plan.guidance_from],
-            "rules": [Way(guidance_rule=rule) for rule in plan.rules],
-            "samplers": [Way(sampler, each) for sampler in plan.samplers for each in SAMPLER_EVALUATIONS],
-            "grids": [Way(grid=grid) for grid in plan.grids],
-            "lengths": [Way(length=length) for length in plan.lengths],
-        }
-        chosen = {section: ways[section] for section in ways if section in plan.sections}
+        chosen = {section: ways for section, ways in self.plan.ways.items() if section in self.plan.sections}
         return {section: [self._point(way) for way in each] for section, each in chosen.items()}
 
     def _point(self, way: Way) -> Point:

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-SECTIONS = ("marks", "evaluations", "guidance", "intervals", "rules", "samplers", "grids", "lengths")
+if TYPE_CHECKING:
+    from diffusion.evaluation.clips import Way
+
+CURVES = {  # the title of each, and the setting of `Way` that it lies across
+    "evaluations": ("Evaluations", "evaluations"),
+    "guidance": ("Guidance", "guidance_scale"),
+    "intervals": ("Where guidance begins", "guidance_from"),
+    "rules": ("Guidance rules", "guidance_rule"),
+    "samplers": ("Samplers", "evaluations"),
+    "grids": ("Time grids", "grid"),
+    "lengths": ("Lengths", "length"),
+}
+SECTIONS = ("marks", *CURVES)
 NO_VOCODER = "none"
 SAMPLER_EVALUATIONS = (5, 10, 20, 50)
 
@@ -35,8 +48,6 @@ class Plan:
     resamples: int = 200
 
     def __post_init__(self) -> None:
-        from diffusion.evaluation.clips import Way
-
         for section in self.sections:
             if section not in SECTIONS:
                 raise ValueError(f"sections: got {section!r}, allowed {', '.join(SECTIONS)}")
@@ -48,17 +59,19 @@ class Plan:
         for name in ("evaluations", "guidance_scales", "guidance_from", "rules", "samplers", "grids", "lengths"):
             if not getattr(self, name):
                 raise ValueError(f"{name}: got none, need at least one")
-        for evaluations in self.evaluations:
-            Way(evaluations=evaluations)
-        for scale in self.guidance_scales:
-            Way(guidance_scale=scale)
-        for log_snr in self.guidance_from:
-            Way(guidance_from=log_snr)
-        for rule in self.rules:
-            Way(guidance_rule=rule)
-        for sampler in self.samplers:
-            Way(sampler, min(SAMPLER_EVALUATIONS))
-        for grid in self.grids:
-            Way(grid=grid)
-        for length in self.lengths:
-            Way(length=length)
+        _ = self.ways
+
+    @property
+    def ways(self) -> dict[str, list[Way]]:
+        """The ways that each curve compares; ValueError for one that there cannot be."""
+        from diffusion.evaluation.clips import Way
+
+        return {
+            "evaluations": [Way(evaluations=evaluations) for evaluations in self.evaluations],
+            "guidance": [Way(guidance_scale=scale) for scale in self.guidance_scales],
+            "intervals": [Way(guidance_from=log_snr) for log_snr in self.guidance_from],
+            "rules": [Way(guidance_rule=rule) for rule in self.rules],
+            "samplers": [Way(sampler, each) for sampler in self.samplers for each in SAMPLER_EVALUATIONS],
+            "grids": [Way(grid=grid) for grid in self.grids],
+            "lengths": [Way(length=length) for length in self.lengths],
+        }

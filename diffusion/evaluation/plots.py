@@ -22,6 +22,7 @@ from diffusion.evaluation.marks import (
     Real,
     Verdict,
 )
+from diffusion.evaluation.plan import CURVES
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")  # Okabe and Ito's
 DPI = 90
@@ -50,15 +51,7 @@ def write(
         for verdict in verdicts:
             slug = verdict.name.replace(", ", "-").replace(" ", "-")
             add(f"confusion-{slug}.png", f"Confusions: {verdict.name}", _confusions, verdict, config)
-    for section, across in (
-        ("evaluations", "evaluations"),
-        ("guidance", "guidance_scale"),
-        ("intervals", "guidance_from"),
-        ("rules", "guidance_rule"),
-        ("samplers", "evaluations"),
-        ("grids", "grid"),
-        ("lengths", "length"),
-    ):
+    for section, (_, across) in CURVES.items():
         if section in curves:
             add(f"{section}.png", f"Quality against {section}", _curves, curves[section], across)
     if judged.clips.name.startswith("generated"):

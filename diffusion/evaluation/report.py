@@ -24,6 +24,7 @@ from diffusion.evaluation.marks import (
     enough,
     share,
 )
+from diffusion.evaluation.plan import CURVES
 
 QUANTILES = (0.5, 0.9, NEAREST_QUANTILE, 1.0)
 
@@ -99,15 +100,6 @@ def numbers(results: Results) -> dict[str, Any]:
     return _json(found)  # type: ignore[no-any-return]
 
 
-_CURVES = (
-    ("evaluations", "Evaluations"),
-    ("guidance", "Guidance"),
-    ("intervals", "Where guidance begins"),
-    ("rules", "Guidance rules"),
-    ("samplers", "Samplers"),
-    ("grids", "Time grids"),
-    ("lengths", "Lengths"),
-)
 _OF_EARS = ("frechet", "against", "precision", "recall")
 
 
@@ -194,7 +186,7 @@ def _markdown(results: Results) -> str:
     if results.verdicts:
         sections += [*_accuracy(results), *_distances(results), *_music(results), *_nearest(results)]
         sections += [*_controls(results)]
-    for section, title in _CURVES:
+    for section, (title, _) in CURVES.items():
         if section in results.curves:
             sections += [f"## {title}\n", _curve(results, section)]
     return "\n".join(sections)

@@ -29,6 +29,7 @@ from .process import (
     transition,
 )
 from .schedule import (
+    LOG_SNR_RANGE,
     SCHEDULES,
     ConstantBetas,
     Cosine,
@@ -47,6 +48,7 @@ from .step import Step
 
 __all__ = [
     "GRIDS",
+    "LOG_SNR_RANGE",
     "SCHEDULES",
     "STEPPED_GRIDS",
     "Cond",

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+LOG_SNR_RANGE = (-15.0, 15.0)  # beyond it there is nothing to see of the data, or of the noise
+
 
 def broadcast(coefficient: Tensor, x: Tensor) -> Tensor:
     """A coefficient of shape () or (B,), cast to the dtype and device of x (B, ...) and shaped to multiply it."""
@@ -41,7 +43,7 @@ class Schedule(ABC):
 
     summary: ClassVar[str]
     """One plain sentence for the page."""
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+    log_snr_range: tuple[float, float] = LOG_SNR_RANGE
 
     @abstractmethod
     def raw_log_snr(self, t: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ class Cosine(Schedule):
 
     summary: ClassVar[str] = "Signal and noise trade places along a quarter circle; it ends in pure noise."
     shift: float = 0.0
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+    log_snr_range: tuple[float, float] = LOG_SNR_RANGE
 
     def raw_log_snr(self, t: Tensor) -> Tensor:
         return -2 * torch.tan(math.pi / 2 * t).log() + self.shift
@@ -125,7 +127,7 @@ class RectifiedFlow(Schedule):
     """alpha = 1 - t, sigma = t: a straight line from data to noise (Liu et al. 2023, eq. 1; Lipman et al. 2023)."""
 
     summary: ClassVar[str] = "A straight line from data to noise: as much of one leaves as comes of the other."
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+    log_snr_range: tuple[float, float] = LOG_SNR_RANGE
 
     def level(self, log_snr: Tensor) -> Level:
         """alpha + sigma = 1."""
@@ -178,7 +180,7 @@ class ConstantBetas(TabulatedBetas):
     summary: ClassVar[str] = "The same noise at every step; after 100 steps of 0.035 a sixth of the amplitude is left."
     steps: int = 100
     beta: float = 0.035
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+    log_snr_range: tuple[float, float] = LOG_SNR_RANGE
 
     def __post_init__(self) -> None:
         _check_chain(self.steps, beta=self.beta)
@@ -195,7 +197,7 @@ class RisingBetas(TabulatedBetas):
     steps: int = 100
     first: float = 1e-5
     last: float = 1e-2
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+    log_snr_range: tuple[float, float] = LOG_SNR_RANGE
 
     def __post_init__(self) -> None:
         _check_chain(self.steps, first=self.first, last=self.last)
@@ -248,7 +250,7 @@ class Shifted(Schedule):
     summary: ClassVar[str] = "Another schedule, noisier (shift below 0) or cleaner (above 0) at every time."
     inner: Schedule
     shift: float = 0.0
-    log_snr_range: tuple[float, float] = (-15.0, 15.0)
+    log_snr_range: tuple[float, float] = LOG_SNR_RANGE
 
     def __post_init__(self) -> None:
         if not isinstance(self.inner, Schedule):
