@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="digest of the model that is meant, refused if another one is loaded")
     parser.add_argument("--sampler", help="sampler (default: unipc)")
     parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
-    parser.add_argument("--grid", help="where steps lie: early, uniform, log-snr, karras or trailing (default: early)")
+    parser.add_argument("--grid", help="where steps lie: leap (default), early, uniform, log-snr, karras or trailing")
     parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 2.1)")
     parser.add_argument("--guidance-rule", help="moving, plain, rescaled or projected (default: moving)")
     parser.add_argument("--guidance-from", type=float, help="log-SNR where guidance begins, -15 to 15 (default: -5.5)")

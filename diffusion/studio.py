@@ -150,7 +150,7 @@ class Request:
     key: str = ANY
     beat: str = ANY
     ending: str = ANY
-    grid: str = "early"
+    grid: str = "leap"
     guidance_rule: str = "moving"
     guidance_from: float = -5.5
 

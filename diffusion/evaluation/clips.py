@@ -45,7 +45,7 @@ class Way:
     evaluations: int = 20
     guidance_scale: float = 2.1
     length: float = 1.0
-    grid: str = "early"
+    grid: str = "leap"
     guidance_rule: str = "moving"
     guidance_from: float = -5.5
 

@@ -41,7 +41,7 @@ class Plan:
     guidance_from: tuple[float, ...] = (-15.0, -7.0, -5.5, -4.3, -3.0)
     rules: tuple[str, ...] = ("moving", "plain", "rescaled", "projected")
     samplers: tuple[str, ...] = ("unipc", "dpmpp-2m", "ddim", "ddpm")
-    grids: tuple[str, ...] = ("early", "uniform", "log-snr", "karras")
+    grids: tuple[str, ...] = ("leap", "early", "uniform", "log-snr", "karras")
     lengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     batch: int = 8
     seed: int = 0

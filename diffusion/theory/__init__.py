@@ -7,12 +7,14 @@ from .estimate import Cond, Denoiser, Estimate, LogVariance, Mix, Spread
 from .gaussian import GaussianDenoiser, MixtureDenoiser, gaussian_belief
 from .grid import (
     GRIDS,
+    LEAP_LOG_SNR,
     STEPPED_GRIDS,
     Grid,
     NamedGrid,
     early_grid,
     full_grid,
     karras_grid,
+    leap_grid,
     log_snr_grid,
     trailing_grid,
     uniform_grid,
@@ -48,6 +50,7 @@ from .step import Step
 
 __all__ = [
     "GRIDS",
+    "LEAP_LOG_SNR",
     "LOG_SNR_RANGE",
     "SCHEDULES",
     "STEPPED_GRIDS",
@@ -82,6 +85,7 @@ __all__ = [
     "gaussian_belief",
     "jump",
     "karras_grid",
+    "leap_grid",
     "learned_log_variance",
     "log_snr_grid",
     "log_variances",

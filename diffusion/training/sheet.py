@@ -15,7 +15,7 @@ from diffusion.denoisers import Guided
 from diffusion.networks.precision import fast_dtype
 from diffusion.picture import pixels, png
 from diffusion.samplers import DPMSolver2M
-from diffusion.theory import SeededNoise, early_grid
+from diffusion.theory import SeededNoise, leap_grid
 
 GUIDANCE_SCALE = 2.0
 STEPS = 20
@@ -38,7 +38,7 @@ def write_sheet(path: Path, configuration: Configuration, network: nn.Module) ->
     x = noise(0, torch.empty(count, 1, bands, configuration.frames, device=device))
     denoiser = Guided(configuration.denoiser(network), torch.full((count,), GUIDANCE_SCALE))
     dtype = fast_dtype(device)
-    times = early_grid(denoiser.schedule, STEPS)
+    times = leap_grid(denoiser.schedule, STEPS)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         *_, last = DPMSolver2M().steps(denoiser, x, times, cond=cond, noise=noise)
     clips = last.x[:, 0].float().cpu().numpy()

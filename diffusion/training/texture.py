@@ -12,21 +12,20 @@ from torch import nn
 from diffusion.audio.texture import Texture
 from diffusion.checkpoint import Configuration
 from diffusion.data.dataset import Features
-from diffusion.theory import schedule_from
+from diffusion.theory import LEAP_LOG_SNR, schedule_from
 
 from .belief import beliefs
 
-LOG_SNR = 4.3  # where the last of twenty early steps begins
 CLIPS = 144
 
 
 def find_texture(configuration: Configuration, network: nn.Module, features: Features) -> dict[str, Any]:
     """The texture of the music for a configuration, {} where the network knows too little to tell.
 
-    Always the same clips and noise.
+    Measured where the leap begins, on always the same clips and noise.
     """
     schedule = schedule_from(configuration.schedule)
-    t = schedule.inverse(torch.tensor(LOG_SNR, dtype=torch.float64))
+    t = schedule.inverse(torch.tensor(LEAP_LOG_SNR, dtype=torch.float64))
     x0, cond = features.crop(np.random.default_rng(0), configuration.frames, CLIPS)
     eps = torch.randn(x0.shape, generator=torch.Generator().manual_seed(0))
     texture = Texture.measured(beliefs(configuration, network, x0, t, eps, cond), x0, schedule(t))

@@ -96,7 +96,7 @@ def build_endpoints(visits: Visits) -> None:
             key: The tonic, such as C, Db or F#, or any.
             beat: Beats a minute, between 60 and 120 as `/options` has them, or any.
             ending: Whether the music comes to its end within the clip: goes_on, ends or any.
-            grid: Where the steps lie between noise and music: early, uniform, log-snr, karras or trailing.
+            grid: Where the steps lie between noise and music: leap, early, uniform, log-snr, karras or trailing.
             guidance_rule: What guidance makes more of: moving, plain, rescaled or projected.
             guidance_from: From which log-SNR on guidance counts, -15 (from the first step) to 15.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.
@@ -179,7 +179,7 @@ def build_endpoints(visits: Visits) -> None:
             key: The tonic, such as C, Db or F#, or any, where the model knows them.
             beat: Beats a minute as `/options` has them, or any, where the model knows them.
             ending: Whether the music comes to its end within the clip: goes_on, ends or any.
-            grid: Where the steps lie between noise and music: early, uniform, log-snr, karras or trailing.
+            grid: Where the steps lie between noise and music: leap, early, uniform, log-snr, karras or trailing.
             guidance_rule: What guidance makes more of: moving, plain, rescaled or projected.
             guidance_from: From which log-SNR on guidance counts, -15 (from the first step) to 15.
             model: The digest of the model that is meant, refused if another one is here; empty for whichever is.

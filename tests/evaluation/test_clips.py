@@ -70,7 +70,7 @@ def test_impossible_ways_are_refused():
         (("unipc", 0), "evaluations: got 0, but unipc needs at least 1"),
         (("unipc", 5, 0.5), r"guidance_scale: got 0.5, need a number from 1"),
         (("unipc", 5, float("nan")), "guidance_scale: got nan"),
-        (("unipc", 5, 1.0, 1.0, "square"), "grid: got 'square', allowed early, uniform"),
+        (("unipc", 5, 1.0, 1.0, "square"), "grid: got 'square', allowed leap, early"),
         (("unipc", 5, 1.0, 1.0, "early", "loud"), "guidance_rule: got 'loud', allowed moving, plain"),
         (("unipc", 5, 1.0, 1.0, "early", "plain", 16.0), "guidance_from: got 16.0, allowed log-SNR -15"),
     ]:

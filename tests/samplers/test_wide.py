@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from diffusion.samplers import SAMPLERS
-from diffusion.theory import GRIDS, Cosine
+from diffusion.theory import GRIDS, LEAP_LOG_SNR, Cosine
 
 VARIANCE = torch.tensor([1.0, 100.0, 1000.0], dtype=torch.float64)  # the last: the first component of music
 
@@ -40,3 +40,13 @@ def test_more_steps_keep_everything(gaussians):
         few, many = (kept(gaussians, "unipc", grid, steps) for steps in (20, 320))
         torch.testing.assert_close(many, torch.ones(3, dtype=torch.float64), rtol=0, atol=0.06)
         assert (1 - many[2]).abs() < (1 - few[2]).abs()
+
+
+def test_a_leap_leads_to_the_mean_where_it_begins(gaussians):
+    """Of variance v a mean keeps v snr / (1 + v snr), however many steps come before: all of what is far above it."""
+    snr = torch.e**LEAP_LOG_SNR
+    mean = (VARIANCE * snr / (1 + VARIANCE * snr)).sqrt()
+    for name in ("unipc", "dpmpp-2m", "ddim"):
+        errors = [(kept(gaussians, name, "leap", steps) - mean).abs() for steps in (80, 320)]
+        torch.testing.assert_close(errors[1], torch.zeros_like(mean), rtol=0, atol=0.02)
+        assert errors[1][2] < errors[0][2]

@@ -21,7 +21,7 @@ from diffusion.audio.wav import read_settings
 from diffusion.checkpoint import CheckpointError
 from diffusion.samplers import SAMPLERS
 from diffusion.studio import CHECKPOINTS, Clip, Preview, Request, Studio, find_checkpoint
-from diffusion.theory import SeededNoise
+from diffusion.theory import Cosine, SeededNoise, leap_grid
 
 
 def request(**changes: Any) -> Request:
@@ -42,7 +42,7 @@ def test_a_run_shows_its_noise_then_every_step_then_the_clip(studio: Studio) -> 
     noise = SeededNoise([5])(0, torch.empty(1, 1, 128, 160))
     np.testing.assert_array_equal(previews[0].x, noise[0, 0])
     assert previews[0].x0 is None
-    assert [each.t for each in previews] == pytest.approx([1 - (i / 4) ** 1.5 for i in range(5)])
+    assert [each.t for each in previews] == pytest.approx(leap_grid(Cosine(), 4).tolist())
     evenly = clip_of(studio.generate(request(grid="uniform")))
     assert not np.array_equal(evenly.features, previews[-1].x)
     assert all(a.log_snr < b.log_snr for a, b in pairwise(previews))

@@ -5,13 +5,16 @@ from hypothesis import strategies as st
 
 from diffusion.theory import (
     GRIDS,
+    LEAP_LOG_SNR,
     STEPPED_GRIDS,
     ConstantBetas,
     Cosine,
     LinearBetas,
     RectifiedFlow,
     Shifted,
+    early_grid,
     karras_grid,
+    leap_grid,
     log_snr_grid,
     trailing_grid,
     uniform_grid,
@@ -65,6 +68,15 @@ def test_all_steps_of_a_chain():
     chain = LinearBetas(100)
     for name in ("trailing", "full", "uniform"):
         torch.testing.assert_close(GRIDS[name](chain, 100), torch.arange(100, -1, -1).double() / 100)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_leap_begins_at_the_same_noise_however_many_steps_come_before(schedule):
+    for steps in (2, 20, 50):
+        times = leap_grid(schedule, steps)
+        assert float(schedule.log_snr(times[-2])) == pytest.approx(LEAP_LOG_SNR, abs=1e-6)
+        share = (1 - times[:-1]) / (1 - times[-2])
+        torch.testing.assert_close(share, 1 - early_grid(schedule, steps - 1))
 
 
 def test_explained():

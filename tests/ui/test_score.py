@@ -17,7 +17,7 @@ from torch import Tensor
 from visitor import SEED, both_widths, choose, finished, generate, message, player, quick, watch_pictures
 
 from diffusion.studio import Studio
-from diffusion.theory import Cond, Denoiser, Estimate, Schedule
+from diffusion.theory import Cond, Cosine, Denoiser, Estimate, Schedule, leap_grid
 from diffusion.ui import page as page_module
 from diffusion.ui.events import RUNS_AT_ONCE
 from diffusion.ui.page import build, launch
@@ -224,6 +224,7 @@ def test_the_line_counts_steps_and_time(visit, house: House) -> None:
                 .map((each) => [each.dataset.number, each.textContent]))"""
         )
 
+    times = leap_grid(Cosine(), 4)
     first = numbers()
     assert (first["step"], first["t"], first["evaluations"], first["remaining"]) == ("0 / 4", "1.000", "0", "–")
     for index in (1, 2, 3):
@@ -231,7 +232,7 @@ def test_the_line_counts_steps_and_time(visit, house: House) -> None:
         shown = numbers()
         assert shown["step"] == f"{index} / 4"
         assert shown["evaluations"] == str(index)
-        assert shown["t"] == f"{1 - (index / 4) ** 1.5:.3f}"  # early times
+        assert shown["t"] == f"{times[index]:.3f}"
         elapsed, remaining = (float(shown[name].removesuffix(" s")) for name in ("seconds", "remaining"))
         assert remaining == pytest.approx(elapsed * (4 - index) / index, abs=0.25)
     house.model.let_go()
