@@ -41,15 +41,18 @@ class Texture:
     def added(self, features: Tensor, level: Level, seeds: Sequence[int]) -> Tensor:
         """Features (B, 1, bands, F), which a step from `level` to none left, with what its mean left out, by the seeds.
 
-        Only between partials. On them a mean is as uneven as music is, and what is drawn for one band and not the next
-        would put a tone out of tune.
+        Only between partials: on them a mean is as uneven as music is. Of the two bands beside a partial the one must
+        not rise while the other falls, which would put it out of tune: there only what the neighbourhood has in common
+        is added.
         """
         bands, frames = features.shape[2:]
         shape = (1, bands + len(self.bands), frames + len(self.frames))
         white = np.stack([np.random.default_rng((seed, 5)).standard_normal(shape, np.float32) for seed in seeds])
         drawn = _correlated(_correlated(torch.from_numpy(white), self.frames, -1), self.bands, -2)
         drawn = drawn[..., :bands, :frames].to(features)
-        return features + self.left_out(level) * drawn * between_partials(features)
+        between = between_partials(features)
+        beside = between * F.max_pool2d(1 - between, (3, 1), stride=1, padding=(1, 0))
+        return features + self.left_out(level) * torch.where(beside > 0, _neighbourhood(drawn), between * drawn)
 
     @classmethod
     def measured(cls, belief: Tensor, x0: Tensor, level: Level) -> Texture | None:
@@ -70,8 +73,13 @@ class Texture:
 
 def between_partials(features: Tensor) -> Tensor:
     """1.0 where features (B, 1, bands, F) lie below the mean of their neighbouring bands, else 0.0."""
+    return (features < _neighbourhood(features)).to(features)
+
+
+def _neighbourhood(features: Tensor) -> Tensor:
+    """The mean of the neighbouring bands, one's own included."""
     padded = F.pad(features, (0, 0, REACH, REACH), mode="replicate")
-    return (features < F.avg_pool2d(padded, (2 * REACH + 1, 1), stride=1)).to(features)
+    return F.avg_pool2d(padded, (2 * REACH + 1, 1), stride=1)
 
 
 def _products(features: Tensor) -> Tensor:

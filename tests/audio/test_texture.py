@@ -65,19 +65,39 @@ def test_white_music_is_measured_as_white(noise: float) -> None:
     assert max(map(abs, (*found.frames[1:], *found.bands[1:]))) < 0.02
 
 
-def test_what_is_drawn_is_measured_as_what_was_asked_for() -> None:
-    """Neighbours vary together as much as the texture says, in time and across bands."""
+def comb() -> Tensor:
+    """A partial at every eighth band, and nothing between: (16, 1, 128, 640)."""
+    features = torch.zeros(16, 1, 128, 640)
+    features[:, :, ::8] = 0.5
+    return features
+
+
+def drawn_on(features: Tensor, texture: Texture) -> Tensor:
+    """What is added of a texture, in multiples of what was left out."""
+    return (texture.added(features, LEVEL, range(len(features))) - features) / texture.left_out(LEVEL)
+
+
+def test_what_is_drawn_varies_as_was_asked_for() -> None:
+    """Apart from partials neighbours vary together as much as the texture says, in time and across bands."""
     frames, bands = [0.5**lag for lag in range(12)], [1.0, 0.3, 0.1, *[0.05] * 20]
-    asked = Texture(DEVIATION, frames, bands)
-    flat = torch.zeros(16, 1, 128, 640)
-    flat[:, :, ::2] = 0.5  # every other band is a partial
-    drawn = asked.added(flat, LEVEL, range(16))
-    found = Texture.measured(flat, drawn, LEVEL)
-    assert found is not None
-    assert found.deviation == pytest.approx(DEVIATION, rel=0.02)
-    torch.testing.assert_close(torch.tensor(found.frames[:12]), torch.tensor(frames), rtol=0, atol=0.02)
-    every_other = torch.tensor(found.bands[:23:2])  # there is nothing to see between a partial and its neighbour
-    torch.testing.assert_close(every_other, torch.tensor(bands[::2]), rtol=0, atol=0.03)
+    drawn = drawn_on(comb(), Texture(DEVIATION, frames, bands))
+    apart = [band for band in range(120) if 2 <= band % 8 <= 6]
+    later = [(drawn[:, :, apart, : 640 - lag] * drawn[:, :, apart, lag:]).mean() for lag in range(12)]
+    torch.testing.assert_close(torch.stack(later), torch.tensor(frames), rtol=0, atol=0.02)
+    for lag in range(23):
+        low = [band for band in apart if band + lag in apart]
+        if low:
+            higher = (drawn[:, :, low] * drawn[:, :, [band + lag for band in low]]).mean()
+            assert higher == pytest.approx(bands[lag], abs=0.03)
+
+
+def test_beside_a_partial_only_what_neighbours_share_is_drawn() -> None:
+    """Of white noise that is the mean of nine bands; on the other side of the partial seven of them are the same."""
+    drawn = drawn_on(comb(), WHITE)
+    below, above = drawn[:, :, 15:120:8], drawn[:, :, 17:122:8]
+    for variance in (below.square().mean(), above.square().mean()):
+        assert variance == pytest.approx(1 / 9, rel=0.03)
+    assert (below * above).mean() == pytest.approx(7 / 81, rel=0.03)
 
 
 def test_partials_stay_as_they_are() -> None:
