@@ -99,6 +99,11 @@ def _tickets(pieces: list[Piece], members: list[int], rng: np.random.Generator) 
     return [int(i) for i in rng.permutation(np.repeat(members, counts))]
 
 
+def shard_count(hours: float) -> int:
+    """How many shards a split of so many hours has."""
+    return max(1, math.ceil(hours * 3600 / SHARD_S))
+
+
 def plan_split(pieces: list[Piece], members: list[int], split: str, hours: float, seed: int) -> list[list[Performance]]:
     """The performances of every shard: each shard holds every style on every ensemble, for the same time but SHARES.
 
@@ -111,7 +116,7 @@ def plan_split(pieces: list[Piece], members: list[int], split: str, hours: float
     missing = [style for style in STYLES if not any(pieces[i].style == style for i in members)]
     if missing:
         raise ValueError(f"split {split!r} holds no piece of the styles {missing}")
-    shards = max(1, math.ceil(hours * 3600 / SHARD_S))
+    shards = shard_count(hours)
     plan: list[list[Performance]] = [[] for _ in range(shards)]
     split_index = list(SPLITS).index(split)
     for style_index, style in enumerate(STYLES):

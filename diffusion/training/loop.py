@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,12 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast as broadcast_to_processes
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset
 
 from diffusion.audio.ending import ENDING, ENDINGS
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Configuration, load, save
 from diffusion.data import prior
-from diffusion.data.dataset import Features
+from diffusion.data.dataset import Features, shards
 from diffusion.denoisers import LEARNED_VARIANCES
 from diffusion.networks.precision import fast_dtype
 from diffusion.objectives import CleanError, ErrorAndSpread, Objective, low_discrepancy
@@ -39,6 +36,7 @@ from .warm_start import warm_start
 
 Batch = tuple[Tensor, Tensor, Tensor, dict[str, Tensor]]
 VALIDATION_SIGMAS = (0.13, 0.47, 0.86, 0.98)
+GROWTH = 1.25  # features that are still being made are opened again when there are so many more of them
 
 
 def train(
@@ -55,12 +53,13 @@ def train(
 ) -> None:
     """Train on `data` and write to `out`: a checkpoint of the averaged weights, the state to resume from and log.jsonl.
 
-    A run found in `out` goes on where its state was saved, bit for bit on one machine: every step draws from a
-    generator of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint,
-    which may have other labels and parts (`warm_start`). By `deadline`, a time of `time.monotonic`, all is over, the
-    last save included, if that takes no longer than the one before; the learning rate decays in time. `on_save` is
-    called when state and weights of a save are written, and again after its sheet and its held-out error. ValueError
-    if the state in `out` belongs to another configuration.
+    A run found in `out` goes on where its state was saved, bit for bit on one machine: every step draws from
+    generators of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint,
+    which may have other labels and parts (`warm_start`). Features that are still being made are learned from as they
+    come; what a step draws then depends on when. By `deadline`, a time of `time.monotonic`, all is over, the last save
+    included, if that takes no longer than the one before; the learning rate decays in time. `on_save` is called when
+    state and weights of a save are written, and again after its sheet and its held-out error. ValueError if the state
+    in `out` belongs to another configuration.
     """
     accelerator = Accelerator(cpu=cpu)
     device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
@@ -74,6 +73,7 @@ def train(
     if source is not None:
         warm_start(network, configuration, source)
     average = AveragedModel(network, device=device, multi_avg_fn=_warming_average(config.ema_decay))
+    average.n_averaged = average.n_averaged.cpu()  # it is looked at in every step, and a GPU would be waited for
     network = accelerator.prepare(network)
     optimizers = build_optimizers(network, config)
     forward = torch.compile(network, dynamic=False) if compile_network else network
@@ -81,6 +81,9 @@ def train(
     objective = objective_of(config)
     codec = configuration.codec
     frames_per_hour = 3600 * codec["sample_rate_hz"] / codec["hop_size"]
+
+    def nearest(features: Features) -> Features:
+        return features if device.type == "cpu" else features.in_memory(device)
 
     folder = RunFolder(out, config, report)
     step, seconds = folder.resume(device, accelerator.unwrap_model(network), average, optimizers)
@@ -93,9 +96,10 @@ def train(
         if not main:
             return
         folder.save(step, seconds, accelerator.unwrap_model(network), average, optimizers)
-        foils = find_foils(configuration, average.module, train_features)
-        texture = find_texture(configuration, average.module, train_features)
-        save(out, replace(configuration, foils=foils, texture=texture), average.module.state_dict(), torch.bfloat16)
+        described = describe(config, train_features, source.configuration if source else None)
+        foils = find_foils(described, average.module, train_features)
+        texture = find_texture(described, average.module, train_features)
+        save(out, replace(described, foils=foils, texture=texture), average.module.state_dict(), torch.bfloat16)
         on_save()
         write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
         log_held_out()
@@ -118,16 +122,13 @@ def train(
         save_s = 4 * (time.monotonic() - clock)  # a first guess: a sheet takes about three times as long
     clock, saved, losses = time.monotonic(), time.monotonic(), []
     seconds, left_s = agreed(seconds, deadline - clock - save_s)
-    workers = min(8, os.cpu_count() or 1) if device.type == "cuda" else 0
-    made = batches(train_features, config, step, rank, workers)
+    near = nearest(train_features)
     while (progress := config.progress(step, seconds, left_s)) < 1:
         lr = config.learning_rate(step, progress)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = lr
-        x0, t, eps, cond = next(made)
-        x0, t, eps = (each.to(device, non_blocking=True) for each in (x0, t, eps))
-        cond = {name: label.to(device, non_blocking=True) for name, label in cond.items()}
+        x0, t, eps, cond = draw(near, config, step, rank)
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             loss = objective(denoiser, x0, t, eps, cond).mean()
         accelerator.backward(loss)
@@ -138,6 +139,9 @@ def train(
         average.update_parameters(accelerator.unwrap_model(network))
         losses.append(loss.detach())
         step += 1
+        if step % config.log_steps == 0 and len(shards(data, "train")) >= GROWTH * len(train_features.mels):
+            train_features = Features(data, "train")
+            near = nearest(train_features)
         now = time.monotonic()
         seconds, left_s = agreed(seconds + now - clock, deadline - now - save_s)
         clock = now
@@ -207,41 +211,15 @@ def describe(config: TrainingConfig, features: Features, source: Configuration |
     )
 
 
-@dataclass(frozen=True)
-class _Draws(Dataset[Batch]):
-    """`draw`, step by step."""
-
-    features: Features
-    config: TrainingConfig
-    rank: int
-
-    def __getitem__(self, step: int) -> Batch:
-        return draw(self.features, self.config, step, self.rank)
-
-
-def batches(features: Features, config: TrainingConfig, first_step: int, rank: int, workers: int) -> Iterator[Batch]:
-    """`draw` for every step from `first_step` on; as many processes as `workers` make them ahead of time.
-
-    They are forked, so that the features are not copied, and leave the GPU alone.
-    """
-    loader = DataLoader(
-        _Draws(features, config, rank),
-        batch_size=None,
-        sampler=itertools.count(first_step),
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-        multiprocessing_context="fork" if workers else None,
-    )
-    return iter(loader)
-
-
 def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Batch:
     """The batch of one step: x0 (B, 1, bands, frames), t (B,), eps as x0 and labels (B, ...), each dropped on its own.
 
-    Half of the batches have crops of `frames`, for variety, half as many frames in clips of full length, for which
-    positions must be right. All labels are also dropped together, for that is what guidance compares with.
+    All are where the features are. Half of the batches have crops of `frames`, for variety, half as many frames in
+    clips of full length, for which positions must be right. All labels are also dropped together, for that is what
+    guidance compares with.
     """
-    seeds = np.random.SeedSequence([config.seed, step, rank]).spawn(2)
+    device = features.mels[0].device
+    seeds = np.random.SeedSequence([config.seed, step, rank]).spawn(3)
     rng = np.random.default_rng(seeds[0])
     frames = config.clip_frames if rng.random() < 0.5 else config.frames
     batch = max(1, config.batch * config.frames // frames)
@@ -249,16 +227,17 @@ def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Ba
     if config.gain_db:
         mel = MelParameters(**features.settings["codec"])
         gain_db = torch.from_numpy(rng.uniform(-config.gain_db, config.gain_db, (batch, 1, 1, 1))).float()
-        x0 = (x0 + gain_db / mel.unit_db).clamp(*mel.bounds)
+        x0 = (x0 + (gain_db / mel.unit_db).to(device)).clamp(*mel.bounds)
     generator = torch.Generator().manual_seed(int(seeds[1].generate_state(1)[0]))
     t = low_discrepancy(batch, generator) ** (1 / config.noise_emphasis)
-    eps = torch.randn(x0.shape, generator=generator)
     dropped_all = torch.rand(batch, generator=generator) < config.label_dropout
     cond = {}
     for name, label in labels.items():
         dropped = torch.rand(batch, generator=generator) < config.label_dropout
-        cond[name] = label * broadcast(~(dropped | dropped_all), label)
-    return x0, t, eps, cond
+        cond[name] = (label * broadcast(~(dropped | dropped_all), label)).to(device)
+    noise = torch.Generator(device).manual_seed(int(seeds[2].generate_state(1)[0]))
+    eps = torch.randn(x0.shape, generator=noise, device=device)
+    return x0, t.to(device), eps, cond
 
 
 @torch.no_grad()
@@ -289,7 +268,9 @@ def _warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
 
     @torch.no_grad()
     def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
-        n = float(count)
-        torch._foreach_lerp_(averages, currents, 1 - min(decay, (1 + n) / (10 + n)))
+        weight = 1 - ((1 + count) / (10 + count)).clamp(max=decay)  # a tensor: nobody waits for a GPU to know it
+        differences = torch._foreach_sub(currents, averages)
+        torch._foreach_mul_(differences, weight)
+        torch._foreach_add_(averages, differences)
 
     return update

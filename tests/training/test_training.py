@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ from diffusion.checkpoint import load
 from diffusion.data.dataset import VERSION, Features
 from diffusion.data.prior import crests
 from diffusion.training.config import TrainingConfig
-from diffusion.training.loop import batches, describe, draw, train, validate
+from diffusion.training.loop import describe, draw, train, validate
 
 TINY = {
     "batch": 4, "frames": 16, "clip_frames": 32, "width": 32, "depth": 2, "heads": 2, "hidden": 64,
@@ -160,12 +161,30 @@ def test_emphasis_draws_noisy_times_more_often(data: Path, k: float) -> None:
     assert ((t.sort().values ** k) - torch.arange(1, len(t) + 1) / len(t)).abs().max() < 2.7 / len(t) ** 0.5
 
 
-def test_batches_made_ahead_by_other_processes_are_the_same(data: Path) -> None:
-    features, config = Features(data, "train"), TrainingConfig(steps=1, **TINY)
-    ahead = batches(features, config, 3, 0, 2)
-    for step in range(3, 9):
-        for one, other in zip(draw(features, config, step, 0), next(ahead), strict=True):
+def test_features_in_memory_give_the_same_batches(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path, dirs_exist_ok=True)
+    write_features(tmp_path / "more", "train-again")
+    shutil.copy(tmp_path / "more/train-again/00000.safetensors", tmp_path / "train/00001.safetensors")
+    features, config = Features(tmp_path, "train"), TrainingConfig(steps=1, **TINY)
+    near = features.in_memory(torch.device("cpu"))
+    assert (len(features.mels), len(near.mels)) == (2, 1)
+    for step in range(6):
+        for one, other in zip(draw(features, config, step, 0), draw(near, config, step, 0), strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=0)
+    for index in range(len(features)):
+        assert torch.equal(features.performance(index), near.performance(index))
+
+
+def test_features_that_come_later_are_learned_from(data: Path, tmp_path: Path) -> None:
+    def more(record: dict[str, object]) -> None:
+        shutil.copy(data / "train/00000.safetensors", tmp_path / "data/train/00001.safetensors")
+
+    shutil.copytree(data, tmp_path / "data")
+    train(TrainingConfig(steps=10, **TINY), tmp_path / "data", tmp_path / "run", report=more)
+    train(TrainingConfig(steps=10, **TINY), data, tmp_path / "alone")
+    grown, alone = (np.array(load(tmp_path / name).configuration.prior[0]["counts"]) for name in ("run", "alone"))
+    assert alone.sum() > 0
+    np.testing.assert_array_equal(grown, 2 * alone)
 
 
 def test_two_processes_train_one_model(data: Path, tmp_path: Path) -> None:

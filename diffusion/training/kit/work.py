@@ -1,4 +1,4 @@
-"""On the borrowed machine: render, train until the time is over, and keep what is to be brought home."""
+"""On the borrowed machine: render, train meanwhile until the time is over, and keep what is to be brought home."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from diffusion.data.dataset import shards
+from diffusion.data.features import shard_count
 from diffusion.training import command
 from diffusion.training.config import TrainingConfig
 
@@ -34,19 +37,22 @@ def work(
 ) -> None:
     """Render the data of a kit into `out`/data, train in `out`/run, and put it in pieces into `out`/pieces.
 
-    All of it ends `minutes` after `began` (seconds since the epoch, by default now), the last save included. What a
-    call before has left in `out` is not done again: rendering goes on with the next file, training with its state.
-    `settings` are arguments of `train`. ValueError for those it refuses, and if the time does not suffice to render.
+    Training begins with the first file that is rendered and learns from the others as they come. All of it ends
+    `minutes` after `began` (seconds since the epoch, by default now), the last save included. What a call before has
+    left in `out` is not done again: rendering goes on with the next file, training with its state. `settings` are
+    arguments of `train`. ValueError for those it refuses, and if there is nothing to train on in time.
     """
     if minutes <= 0:
         raise ValueError(f"minutes: got {minutes}, need a positive number")
     elapsed_s = 0.0 if began is None else time.time() - began
     deadline = time.monotonic() - elapsed_s + 60 * minutes - MARGIN_S
     arguments = _training_arguments(kit, out, minutes, settings)
-    _render(kit, out / "data", hours, test_hours, workers, deadline)
-    left = (deadline - time.monotonic()) / 60
-    print(f"of {minutes:g} minutes {minutes - left:.1f} are over, {max(left, 0.0):.1f} are left to train", flush=True)
-    command.run(arguments, deadline=deadline, on_save=lambda: split(out / "run", out / "pieces"))
+    with _rendering(kit, out / "data", hours, test_hours, workers, deadline):
+        left = (deadline - time.monotonic()) / 60
+        print(
+            f"of {minutes:g} minutes {minutes - left:.1f} are over, {max(left, 0.0):.1f} are left to train", flush=True
+        )
+        command.run(arguments, deadline=deadline, on_save=lambda: split(out / "run", out / "pieces"))
     if not (out / "pieces").is_dir():
         raise ValueError(f"minutes: {minutes:g} were over before the first step; run again with the same --out")
     sizes = [each.stat().st_size for each in (out / "pieces").iterdir()]
@@ -76,8 +82,12 @@ def _training_arguments(kit: Path, out: Path, minutes: float, settings: Sequence
     return parsed
 
 
-def _render(kit: Path, data: Path, hours: float, test_hours: float, workers: int, deadline: float) -> None:
-    """Run `data` on the scores and the font of a kit, but not beyond `deadline`."""
+@contextmanager
+def _rendering(kit: Path, data: Path, hours: float, test_hours: float, workers: int, deadline: float) -> Iterator[None]:
+    """While `data` runs on the scores and the font of a kit, from when there is something to train on.
+
+    That is all held-out pieces, which are rendered first, and one file of the others.
+    """
     data.mkdir(parents=True, exist_ok=True)
     for file in (kit / "scores").iterdir():
         if not (data / file.name).exists():
@@ -85,20 +95,28 @@ def _render(kit: Path, data: Path, hours: float, test_hours: float, workers: int
     (font,) = (kit / "font").iterdir()
     options = {"--out": data, "--font": font, "--hours": hours, "--test-hours": test_hours, "--workers": workers}
     words = [str(word) for option in options.items() for word in option]
-    # in a session of its own, so that all its workers can be stopped at once
-    process = subprocess.Popen(
-        [sys.executable, "-m", "diffusion", "data", *words, "--splits", "train", "test"], start_new_session=True
-    )
+    # nice, since training goes first; in a session of its own, so that all its workers can be stopped at once
+    command = ["nice", sys.executable, "-m", "diffusion", "data", *words, "--splits", "test", "train"]
+    process = subprocess.Popen(command, start_new_session=True)
     try:
-        status = process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        raise ValueError(
-            "minutes: they were over before the data were rendered; what is finished stays: run again with the same "
-            f"--out, or with fewer --hours than {hours:g}"
-        ) from None
+        while process.poll() is None and not (
+            len(shards(data, "test")) >= shard_count(test_hours) and shards(data, "train")
+        ):
+            if time.monotonic() > deadline:
+                raise ValueError(
+                    "minutes: they were over before anything was rendered; run again with the same --out, or with "
+                    f"fewer --hours than {hours:g}"
+                )
+            time.sleep(0.2)
+        _check(process)
+        yield
+        _check(process)
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    if status:
-        raise ValueError(f"data: rendering ended with status {status}; its message is above")
+
+
+def _check(process: subprocess.Popen[bytes]) -> None:
+    if process.poll():
+        raise ValueError(f"data: rendering ended with status {process.returncode}; its message is above")
