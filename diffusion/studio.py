@@ -140,7 +140,7 @@ class Request:
     seed: int
     sampler: str = "unipc"
     steps: int = 20
-    guidance_scale: float = 2.1
+    guidance_scale: float = 1.8
     duration_s: float = 10.24
     decoder: str = ""
     knobs: dict[str, Any] = field(default_factory=dict)
@@ -152,7 +152,7 @@ class Request:
     ending: str = ANY
     grid: str = "leap"
     guidance_rule: str = "moving"
-    guidance_from: float = -5.5
+    guidance_from: float = -4.5
 
     def __post_init__(self) -> None:
         for name in (*LABELS, "model"):

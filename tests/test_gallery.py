@@ -147,7 +147,7 @@ def test_the_card_leads_to_every_clip(folder: Path, studio: Studio) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| **")]
     assert [row.split("**")[1] for row in rows] == ["Piano", "Music box", "Flute"]
     assert all(row.count("<a ") == len(studio.labels["style"]) for row in rows)
-    assert "unipc in 20 steps, guidance 2.1, 10.24 seconds" in text
+    assert "unipc in 20 steps, guidance 1.8, 10.24 seconds" in text
     assert studio.digest in text
 
 

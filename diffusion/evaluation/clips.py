@@ -43,11 +43,11 @@ class Way:
 
     sampler: str = "unipc"
     evaluations: int = 20
-    guidance_scale: float = 2.1
+    guidance_scale: float = 1.8
     length: float = 1.0
     grid: str = "leap"
     guidance_rule: str = "moving"
-    guidance_from: float = -5.5
+    guidance_from: float = -4.5
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:

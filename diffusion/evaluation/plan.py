@@ -38,7 +38,7 @@ class Plan:
     curve_clips: int = 72
     evaluations: tuple[int, ...] = (5, 10, 16, 20, 50, 250)
     guidance_scales: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
-    guidance_from: tuple[float, ...] = (-15.0, -7.0, -5.5, -4.3, -3.0)
+    guidance_from: tuple[float, ...] = (-15.0, -7.0, -5.5, -4.5, -3.0)
     rules: tuple[str, ...] = ("moving", "plain", "rescaled", "projected")
     samplers: tuple[str, ...] = ("unipc", "dpmpp-2m", "ddim", "ddpm")
     grids: tuple[str, ...] = ("leap", "early", "uniform", "log-snr", "karras")

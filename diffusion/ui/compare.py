@@ -48,7 +48,7 @@ SETTINGS = {**TITLES, "duration_s": "Length", "decoder": "Sound", "knobs": "Knob
 SUGGESTED = {
     "steps": "5, 10, 20",
     "guidance_scale": "1, 2, 4, 8",
-    "guidance_from": "-15, -5.5, -3, 0",
+    "guidance_from": "-15, -4.5, -3, 0",
     "seed": "1, 2, 3, 4",
 }
 SUGGESTED_SAMPLERS = ["unipc", "ddim", "ddpm"]
