@@ -23,5 +23,5 @@ def test_ensembles_and_styles_are_recognised(folder: Path) -> None:
     ear = known[tuple(labels["style"]), tuple(labels["ensemble"])]
     heard = score(ear.judge(recipe.make(range(len(recipe.style)))), recipe.style, recipe.ensemble)
     # 72 clips only: what the card reports (of 288) less what chance may take from so few
-    assert heard.ensemble.value >= 0.84
-    assert heard.style.value >= 0.62
+    assert heard.ensemble.value >= 0.86
+    assert heard.style.value >= 0.70
