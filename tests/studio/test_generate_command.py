@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,8 @@ import pytest
 import soundfile
 
 from diffusion.audio.wav import read_settings
-from diffusion.studio import Clip, Studio
+from diffusion.generate import add_arguments
+from diffusion.studio import Clip, Request, Studio
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,3 +110,13 @@ def test_an_error_is_one_line_and_a_status(
     assert words in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert not out.exists()
+
+
+def test_the_help_says_the_defaults_that_a_request_has() -> None:
+    parser, request = argparse.ArgumentParser(), Request("a", "b", 0)
+    add_arguments(parser)
+    helps = {action.dest: action.help or "" for action in parser._actions}
+    names = ("sampler", "steps", "guidance_scale", "guidance_rule", "guidance_from", "duration_s")
+    said = {name: re.findall(r"\(default: (.+)\)", helps[name]) for name in names}
+    assert said == {name: [str(getattr(request, name))] for name in names}
+    assert f"{request.grid} (default)" in helps["grid"]
