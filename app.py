@@ -28,38 +28,31 @@ def main() -> None:
     )
     args = parser.parse_args()
 
+    from diffusion.checkpoint import find_checkpoint
     from diffusion.hub import fetch
-    from diffusion.studio import find_checkpoint
-    from diffusion.ui.gallery import gallery_of
-    from diffusion.ui.links import check_public_url
-    from diffusion.ui.page import build, launch
-    from diffusion.ui.phone import Handouts
-    from diffusion.ui.rehearsal import rehearse
-    from diffusion.ui.zero_gpu import open_studio
+    from diffusion.studio import open_studio
+    from diffusion.ui.gallery.wall import Wall
+    from diffusion.ui.page import Page, check_sound
+    from diffusion.ui.shared.reach import Reach, check_public_url
+    from diffusion.ui.stage.rehearsal import rehearse
 
     host = args.host or os.environ.get("GRADIO_SERVER_NAME")
     try:
-        public_url = check_public_url(args.public_url) if args.public_url else None
+        reach = Reach(host, check_public_url(args.public_url) if args.public_url else None)
         folder = fetch(args.checkpoint) if args.checkpoint else find_checkpoint()
         studio = open_studio(folder, args.device)
-        gallery = gallery_of(studio, folder)
+        check_sound(studio)
+        gallery = Wall.of(studio, folder)
     except ValueError as error:
         sys.exit(f"error: {error}")
     welcome = folder / "welcome.wav"
     if args.check_stage:
-        sys.exit(0 if rehearse(studio, welcome, host, args.port, public_url) else 1)
-
-    def prepare() -> None:
-        studio.warm_up()
-        if args.compile:
-            studio.compile()
+        sys.exit(0 if rehearse(studio, welcome, reach, args.port) else 1)
 
     logging.basicConfig(format="%(message)s")
     logging.getLogger("diffusion").setLevel(logging.INFO)
-    threading.Thread(target=prepare, name="prepare", daemon=True).start()
-    handouts = Handouts()
-    page = build(studio, welcome, host, public_url, handouts, gallery)
-    launch(page, handouts, gallery, server_name=args.host, server_port=args.port)
+    threading.Thread(target=studio.prepare, args=(args.compile,), name="prepare", daemon=True).start()
+    Page(studio, welcome, reach, gallery).launch(server_name=args.host, server_port=args.port)
 
 
 if __name__ == "__main__":

@@ -6,29 +6,31 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from diffusion.audio.crest import limited
-from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S, ceiling
 from diffusion.audio.mel import MelParameters
-from diffusion.audio.texture import Texture
 from diffusion.audio.vocoder import Vocoder
-from diffusion.denoisers import PREDICTIONS, Constrained, Guided, Interval, Network, NetworkDenoiser, Rule
+from diffusion.codecs import Codec, codec_from
+from diffusion.corrections import ENDING, ENDINGS, Texture
+from diffusion.denoisers import PREDICTIONS, Network, NetworkDenoiser
+from diffusion.files import write_text, written
 from diffusion.networks import NETWORKS
-from diffusion.theory import SCHEDULES, Denoiser, schedule_from
+from diffusion.theory import SCHEDULES, schedule_from
 
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+"""The folder of what ships."""
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 REMOVED = "removed.json"
+RENAMED = {"foils": "negatives", "crests": "prominences"}
+"""What files of older versions call two fields of a configuration."""
 
 
 class CheckpointError(ValueError):
@@ -39,12 +41,15 @@ class CheckpointError(ValueError):
 class Configuration:
     """What a network is, what its output means and what it was trained on.
 
-    `network` and `schedule` hold the `name` in the catalogue and the arguments; `labels` the values of each label, in
-    the order of their indices from 1; `frames` the length of a clip; `codec` the settings of the features; `prior` how
-    often values go together, for labels that are left open (`diffusion.data.prior`); `foils` {label: {value: the other
-    value that is most easily taken for it}}, from which guidance leads away; `crests` {ensemble: how far in dB the
-    loudest moments of its clips stand out, in even steps of probability}, of all clips under "any"; `texture` how the
-    music varies beyond what can be foretold (`diffusion.audio.texture`).
+    `network` and `schedule` hold the `name` in the catalogue and the arguments, `codec` those of what the features
+    stand for (`diffusion.codecs`). `labels` has the values of each label, in the order of their indices from 1, and
+    `frames` is the length of a clip in training.
+
+    The rest is what was measured on the training music: `prior` how often values go together, for labels that are left
+    open (`diffusion.data.prior`); `negatives` {label: {value: the other value most easily confused with it}}, from
+    which guidance leads away; `prominences` {ensemble: how far in dB the loudest moments of its clips stand out, in
+    even steps of probability}, of all clips under "any"; `texture` how the music varies beyond what can be predicted
+    (`diffusion.corrections.texture`).
     """
 
     network: dict[str, Any]
@@ -55,16 +60,17 @@ class Configuration:
     codec: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
     prior: list[dict[str, Any]] = field(default_factory=list)
-    foils: dict[str, dict[str, str]] = field(default_factory=dict)
-    crests: dict[str, list[float]] = field(default_factory=dict)
+    negatives: dict[str, dict[str, str]] = field(default_factory=dict)
+    prominences: dict[str, list[float]] = field(default_factory=dict)
     texture: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
             raise ValueError(f"format: got {self.format!r}, this version reads {FORMAT}")
+        _check_labels(self.labels)
         _check_prior(self.prior, self.labels)
-        _check_foils(self.foils, self.told)
-        _check_crests(self.crests, self.told.get("ensemble", []))
+        _check_negatives(self.negatives, self.told)
+        _check_prominences(self.prominences, self.told.get("ensemble", []))
         _check_texture(self.texture)
         _check_name("network", self.network, NETWORKS)
         _check_name("schedule", self.schedule, SCHEDULES)
@@ -75,13 +81,23 @@ class Configuration:
         beats = self.labels.get("beat", [])
         if self.network.get("pulse") and not (beats and all(re.fullmatch(r"\d+(\.\d+)?", each) for each in beats)):
             raise ValueError(f"labels: got the beats {beats}, but a network that hears the pulse needs beats a minute")
+        of_music = [self.prominences, self.texture, self.labels.get(ENDING), self.network.get("pulse")]
+        if any(of_music) and self.features.medium != "sound":
+            raise ValueError(
+                f"codec: got one for {self.features.medium}, but prominences, texture, ending and pulse are of music"
+            )
         if not isinstance(self.frames, int) or self.frames < 1:
             raise ValueError(f"frames: got {self.frames!r}, need a positive whole number")
 
     @property
     def told(self) -> dict[str, list[str]]:
-        """The labels that the network is told: all but the ending, which `bounds` take care of."""
+        """The labels that the network is told: all but the ending, which is a correction's business."""
         return {name: values for name, values in self.labels.items() if name != ENDING}
+
+    @property
+    def features(self) -> Codec:
+        """What the features stand for."""
+        return codec_from(self.codec)
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
@@ -89,102 +105,8 @@ class Configuration:
         counts = {name: len(values) for name, values in self.told.items()}
         return NETWORKS[self.network["name"]](labels=counts, **arguments)
 
-    def cond(self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], device: Any = None) -> dict[str, Tensor]:
-        """What the network is told of B clips: the index (B,) of each label, 0 where it is not `known`.
-
-        A network that hears the pulse is told it too, (B, 2): as many beats as the label says, exactly, begun where the
-        seed has it, or 0 where the label is open.
-        """
-        cond = {name: torch.tensor([each.get(name, 0) for each in known], device=device) for name in self.told}
-        if self.network.get("pulse"):
-            frames_per_s = self.codec["sample_rate_hz"] / self.codec["hop_size"]
-            beats = [0.0, *map(float, self.labels["beat"])]
-            rates = [beats[each.get("beat", 0)] / 60 / frames_per_s for each in known]
-            phases = [np.random.default_rng((seed, 2)).random() for seed in seeds]
-            cond["pulse"] = torch.tensor([*zip(rates, phases, strict=True)], dtype=torch.float32, device=device)
-        return cond
-
-    def bounds(
-        self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], frames: int
-    ) -> tuple[float, float | Tensor]:
-        """Between what x0 (B, C, bands, frames) must lie: what features can be and, where music ends, what rooms leave.
-
-        The last note of music that ends is released from RELEASE_S to LEAST_S before its clip does, as the seed has it.
-        """
-        mel = MelParameters(**self.codec)
-        low, high = mel.bounds
-        ends = [each.get(ENDING) == 1 + ENDINGS.index("ends") for each in known]
-        if not any(ends):
-            return low, high
-        left_s = [
-            np.random.default_rng((seed, 3)).uniform(LEAST_S, RELEASE_S) if end else -math.inf
-            for end, seed in zip(ends, seeds, strict=True)
-        ]
-        return low, ceiling(frames / mel.frames_per_s - torch.tensor(left_s), frames, mel)
-
-    def crest_db(self, known: Sequence[Mapping[str, int]], seeds: Sequence[int]) -> Tensor:
-        """How far (B,) the loudest moment of each clip may stand out: as in the training music, drawn by the seed."""
-        ensembles = ["any", *self.told.get("ensemble", [])]
-        crests = []
-        for each, seed in zip(known, seeds, strict=True):
-            steps = self.crests.get(ensembles[each.get("ensemble", 0)], self.crests["any"])
-            probability = (np.arange(len(steps)) + 0.5) / len(steps)
-            crests.append(np.interp(np.random.default_rng((seed, 4)).random(), probability, steps))
-        return torch.tensor(np.array(crests))
-
-    def foil_indices(self) -> dict[str, Tensor]:
-        """For each label that has foils the index (values + 1,) of each value's, 0 ("any") where it has none."""
-        return {
-            name: torch.tensor([0, *(self._index(name, foils.get(value)) for value in self.labels[name])])
-            for name, foils in self.foils.items()
-        }
-
-    def _index(self, label: str, value: str | None) -> int:
-        return 0 if value is None else 1 + self.labels[label].index(value)
-
-    def guided(
-        self,
-        denoiser: Denoiser,
-        scale: Tensor | Mapping[str, Tensor],
-        rule: Rule,
-        guidance_from: float,
-        known: Sequence[Mapping[str, int]],
-        seeds: Sequence[int],
-        frames: int,
-    ) -> Denoiser:
-        """A denoiser as music of these labels and seeds is made with it: led away from the foils, kept where music is.
-
-        Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds. It
-        counts from log-SNR `guidance_from` on: how a clip moves as a whole, which is decided before, stays free.
-        """
-        guided = Guided(denoiser, scale, rule, also=("pulse",), foils=self.foil_indices())
-        return Constrained(Interval(guided, denoiser, (guidance_from, math.inf)), self.kept(known, seeds, frames))
-
-    def finished(self, features: Tensor, t: float, known: Sequence[Mapping[str, int]], seeds: Sequence[int]) -> Tensor:
-        """Music (B, 1, bands, frames) that a last step from t has left, with the texture that a mean leaves out."""
-        if not self.texture:
-            return features
-        level = schedule_from(self.schedule)(torch.tensor(t, dtype=torch.float64))
-        textured = Texture(**self.texture).added(features, level, seeds)
-        return self.kept(known, seeds, features.shape[-1])(textured)
-
-    def kept(self, known: Sequence[Mapping[str, int]], seeds: Sequence[int], frames: int) -> Callable[[Tensor], Tensor]:
-        """What brings features (B, 1, bands, frames) to where such music is.
-
-        That is within `bounds`, and no moment further out than `crest_db`.
-        """
-        bounds = self.bounds(known, seeds, frames)
-        crest_db = self.crest_db(known, seeds) if self.crests else None
-        mel = MelParameters(**self.codec)
-
-        def keep(features: Tensor) -> Tensor:
-            low, high = (torch.as_tensor(bound).to(features) for bound in bounds)
-            inside = features.clamp(low, high)
-            return inside if crest_db is None else limited(inside, crest_db, mel)
-
-        return keep
-
     def denoiser(self, network: Network) -> NetworkDenoiser:
+        """The network with what its output means."""
         return NetworkDenoiser(network, schedule_from(self.schedule), self.prediction)
 
 
@@ -229,12 +151,9 @@ def save(
     """Write the folder, each file whole or not at all. Weights are stored in `dtype`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in weights.items()}
-    partial = folder / f".{WEIGHTS}"
-    save_file(tensors, partial)
-    partial.replace(folder / WEIGHTS)
-    partial = folder / f".{CONFIG}"
-    partial.write_text(json.dumps(asdict(configuration), indent=2) + "\n")
-    partial.replace(folder / CONFIG)
+    with written(folder / WEIGHTS) as partial:
+        save_file(tensors, partial)
+    write_text(folder / CONFIG, json.dumps(asdict(configuration), indent=2) + "\n")
 
 
 def load(folder: Path, device: torch.device | None = None) -> Checkpoint:
@@ -245,7 +164,8 @@ def load(folder: Path, device: torch.device | None = None) -> Checkpoint:
     folder = Path(folder)
     settings = _read_settings(folder)
     try:
-        configuration = Configuration(**settings)
+        configuration = Configuration(**{RENAMED.get(name, name): value for name, value in settings.items()})
+        _ = configuration.features  # refuses settings that it does not know
         network = configuration.build()
         configuration.denoiser(network)
     except (TypeError, ValueError) as error:
@@ -282,6 +202,15 @@ def find(folder: Path, kind: type[Configuration] | type[VocoderConfiguration]) -
     field_name = fields(kind)[0].name
     found = sorted(path.parent for path in Path(folder).glob(f"*/{CONFIG}"))
     return [each for each in found if field_name in _read_settings(each)]
+
+
+def find_checkpoint(folder: Path = CHECKPOINTS) -> Path:
+    """The one denoiser's checkpoint in `folder`; ValueError if there is none or a choice to make."""
+    found = find(folder, Configuration)
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ValueError(f"checkpoint: found {names} in {folder}, need exactly one; name a folder with --checkpoint")
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -333,6 +262,8 @@ def _read_weights(folder: Path, network: nn.Module) -> str:
     """Fill the network with the weights of a folder, and return the folder's digest."""
     try:
         weights = load_file(folder / WEIGHTS)
+    except PermissionError as error:
+        raise CheckpointError(f"checkpoint {folder / WEIGHTS}: may not be read by this user") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"checkpoint {folder / WEIGHTS}: truncated or not safetensors ({error})") from error
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -355,6 +286,12 @@ def _check_name(field_name: str, value: dict[str, Any], catalogue: dict[str, Any
         raise ValueError(f"{field_name}: got {value!r}, need a name among {', '.join(catalogue)}")
 
 
+def _check_labels(labels: dict[str, list[str]]) -> None:
+    for name in labels:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ValueError(f"labels: got the name {name!r}, need lower-case letters, digits and underscores")
+
+
 def _check_prior(prior: list[dict[str, Any]], labels: dict[str, list[str]]) -> None:
     if not isinstance(prior, list):
         raise ValueError(f"prior: got {prior!r}, need a list of labels and counts")
@@ -370,13 +307,15 @@ def _check_prior(prior: list[dict[str, Any]], labels: dict[str, list[str]]) -> N
             raise ValueError(f"prior: counts of {', '.join(group['labels'])} do not fit their {wanted} values")
 
 
-def _check_crests(crests: dict[str, list[float]], ensembles: list[str]) -> None:
-    if not isinstance(crests, dict) or (crests and not {"any"} <= crests.keys() <= {"any", *ensembles}):
-        raise ValueError(f"crests: got {str(crests)[:80]}, need an object with any, allowed {', '.join(ensembles)} too")
-    for ensemble, steps in crests.items():
+def _check_prominences(prominences: dict[str, list[float]], ensembles: list[str]) -> None:
+    if not isinstance(prominences, dict) or (prominences and not {"any"} <= prominences.keys() <= {"any", *ensembles}):
+        raise ValueError(
+            f"prominences: got {str(prominences)[:80]}, need an object with any, allowed {', '.join(ensembles)} too"
+        )
+    for ensemble, steps in prominences.items():
         numbers = isinstance(steps, list) and all(map(_is_number, steps))
         if not (numbers and steps and steps[0] >= 0 and steps == sorted(steps)):
-            raise ValueError(f"crests: got {str(steps)[:80]} for {ensemble}, need dB from 0 up, in order")
+            raise ValueError(f"prominences: got {str(steps)[:80]} for {ensemble}, need dB from 0 up, in order")
 
 
 def _check_texture(texture: dict[str, Any]) -> None:
@@ -399,14 +338,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _check_foils(foils: dict[str, dict[str, str]], labels: dict[str, list[str]]) -> None:
-    if not isinstance(foils, dict):
-        raise ValueError(f"foils: got {foils!r}, need an object")
-    for label, pairs in foils.items():
+def _check_negatives(negatives: dict[str, dict[str, str]], labels: dict[str, list[str]]) -> None:
+    if not isinstance(negatives, dict):
+        raise ValueError(f"negatives: got {negatives!r}, need an object")
+    for label, pairs in negatives.items():
         if label not in labels or not isinstance(pairs, dict):
-            raise ValueError(f"foils: got {label}: {pairs!r}, need labels of this model with an object each")
-        for value, foil in pairs.items():
-            if value == foil or not {value, foil} <= set(labels[label]):
+            raise ValueError(f"negatives: got {label}: {pairs!r}, need labels of this model with an object each")
+        for value, negative in pairs.items():
+            if value == negative or not {value, negative} <= set(labels[label]):
                 raise ValueError(
-                    f"foils: got {foil!r} for {label} {value!r}, allowed another of {', '.join(labels[label])}"
+                    f"negatives: got {negative!r} for {label} {value!r}, allowed another of {', '.join(labels[label])}"
                 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from diffusion import gallery, generate, hub
+from diffusion.console import command
 from diffusion.data import command as data
 from diffusion.evaluation import command as evaluation
 from diffusion.training import command as training
@@ -30,8 +30,6 @@ def main(arguments: list[str] | None = None) -> None:
     subparsers = parser.add_subparsers(dest="command", required=True)
     for name, (module, summary) in COMMANDS.items():
         module.add_arguments(subparsers.add_parser(name, help=summary, description=summary.capitalize() + "."))
-    parsed = parser.parse_args(arguments)
-    try:
+    with command():
+        parsed = parser.parse_args(arguments)
         COMMANDS[parsed.command][0].run(parsed)
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"error: {error}")

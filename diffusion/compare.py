@@ -1,4 +1,4 @@
-"""Two settings against each other: a grid of clips that differ in nothing else, their cost and how far they got."""
+"""Two settings against each other: clips that differ in nothing else, their cost and how far they got."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import io
 import json
 import math
 import threading
-from collections.abc import Generator, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Generator, Iterable, MutableMapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from diffusion.audio.mel import MelParameters
-from diffusion.samplers import evaluations
-from diffusion.studio import LABELS, RANGES, SHARED, Clip, Preview, Request, Stop, Studio, seed_of
-from diffusion.theory import GRIDS
+from diffusion.conditions import guided_label
+from diffusion.engine import Clip, Preview, Stop
+from diffusion.request import Request
+from diffusion.settings import LABELS, RESULTS, SETTINGS, SHARED, Label, label_of
+from diffusion.studio import Studio
 
-AXES = ("sampler", "steps", "grid", "guidance_scale", "guidance_rule", "guidance_from", "seed", *LABELS)
+AXES = (*(name for name, each in SETTINGS.items() if each.axis and not isinstance(each, Label)), *LABELS)
 CELLS = 25
-BATCH_CLIPS = 5  # on two CPU cores a guided look costs 0.83, 0.76, 0.75, 0.78 a clip in batches of 2, 3, 4, 5
+BATCH_CLIPS = 5  # on two CPU cores a guided evaluation costs 0.83, 0.76, 0.75, 0.78 a clip in batches of 2, 3, 4, 5
 CONVERGED: dict[str, Any] = {"sampler": "unipc", "steps": 100, "knobs": {}}
 """What distances are measured to: 0.2 dB from three times as many steps, where 20 are at 1.2 and another seed at 11."""
 
@@ -30,10 +32,11 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Grid:
+class Comparison:
     """A request and two of its settings with up to CELLS pairs of values, x across the columns and y down the rows.
 
-    Values may come as a text with commas. A sampler other than that of `base` has its knobs at their defaults.
+    Values may come as a text with commas. A sampler other than that of `base` has its knobs at their defaults. `own`
+    are the labels that may be an axis because the model has them, beside AXES.
     """
 
     base: Request
@@ -41,13 +44,15 @@ class Grid:
     values_x: tuple[Any, ...]
     axis_y: str
     values_y: tuple[Any, ...]
+    own: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        axes = dict.fromkeys((*AXES, *self.own))
         for name in ("axis_x", "axis_y"):
-            if getattr(self, name) not in AXES:
-                raise ValueError(f"{name}: got {getattr(self, name)!r}, allowed {', '.join(AXES)}")
+            if getattr(self, name) not in axes:
+                raise ValueError(f"{name}: got {getattr(self, name)!r}, allowed {', '.join(axes)}")
         if self.axis_x == self.axis_y:
-            others = ", ".join(name for name in AXES if name != self.axis_x)
+            others = ", ".join(name for name in axes if name != self.axis_x)
             raise ValueError(f"axis_y: got {self.axis_y!r}, which is axis_x already; allowed {others}")
         object.__setattr__(self, "values_x", self._values("values_x", self.axis_x, self.values_x))
         object.__setattr__(self, "values_y", self._values("values_y", self.axis_y, self.values_y))
@@ -63,24 +68,7 @@ class Grid:
     def request(self, place: Place) -> Request:
         """What a cell asks for."""
         row, column = place
-        return self._with({self.axis_x: self.values_x[column], self.axis_y: self.values_y[row]})
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON values."""
-        return {**asdict(self), "values_x": list(self.values_x), "values_y": list(self.values_y)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Grid:
-        """Inverts `to_dict`; ValueError for any other key."""
-        names = [each.name for each in fields(cls)]
-        if set(values) != set(names):
-            raise ValueError(f"grid: got {', '.join(values) or 'nothing'}, need {', '.join(names)}")
-        return cls(**{**values, "base": Request.from_dict(values["base"])})
-
-    def _with(self, changes: dict[str, Any]) -> Request:
-        if changes.get("sampler", self.base.sampler) != self.base.sampler:
-            changes = {**changes, "knobs": {}}
-        return replace(self.base, **changes)
+        return self.base.changed(**{self.axis_x: self.values_x[column], self.axis_y: self.values_y[row]})
 
     def _values(self, argument: str, axis: str, given: Any) -> tuple[Any, ...]:
         """The values of an axis as requests have them."""
@@ -88,12 +76,11 @@ class Grid:
             given = [part.strip() for part in given.split(",") if part.strip()]
         if not isinstance(given, Sequence) or not given:
             raise ValueError(f"{argument}: got {given!r}, need at least one value, or several with commas between them")
-        values = []
-        for each in given:
-            try:
-                values.append(getattr(self._with({axis: _parse(axis, each)}), axis))
-            except ValueError as error:
-                raise ValueError(f"{argument}: {error}") from error
+        setting = SETTINGS.get(axis) or label_of(axis)
+        try:
+            values = [setting.checked(setting.parsed(each) if isinstance(each, str) else each) for each in given]
+        except ValueError as error:
+            raise ValueError(f"{argument}: {error}") from error
         if len(set(values)) < len(values):
             raise ValueError(f"{argument}: got {', '.join(map(str, values))}, need each value once")
         return tuple(values)
@@ -126,7 +113,7 @@ class Cell:
         return {
             "row": self.place[0],
             "column": self.place[1],
-            **asdict(self.clip.request),  # all of it, so that every row of a table has the same columns
+            **{name: value for name, value in self.clip.settings.items() if name not in RESULTS},
             "evaluations": self.clip.settings["evaluations"],
             "seconds": round(self.clip.seconds, 3),
             "distance_db": None if self.distance_db is None else round(self.distance_db, 3),
@@ -135,12 +122,12 @@ class Cell:
 
 
 Cache = MutableMapping[str, Clip]
-"""Finished clips by `key`; it may forget any of them at any time."""
+"""Finished clips by the identity of their requests; it may forget any of them at any time."""
 
 
 def compare(
     studio: Studio,
-    grid: Grid,
+    comparison: Comparison,
     stop: Stop | None = None,
     cache: Cache | None = None,
     distances: bool = True,
@@ -150,31 +137,30 @@ def compare(
     With `distances`, the converged clips (CONVERGED, of the same seed, labels and guidance) come after all cells, each
     once, and their cells come again with their distance. A sampler that draws noise on its way tends to another clip
     than the converged one, so its distance tends to that between two seeds. Setting `stop` ends it within one
-    evaluation. Few clips are held at a time. ValueError, at once, for a cell that does not fit the model.
+    evaluation. Few clips are held at a time. ValueError, at once, for a cell that does not fit the model. Only music
+    has distances.
     """
-    jobs = [_Job(request, (place,)) for place, request in zip(grid.places, _requests(studio, grid), strict=True)]
-    return _compare(studio, jobs, stop or threading.Event(), cache, distances)
+    jobs = [
+        _Job(request, (place,)) for place, request in zip(comparison.places, _requests(studio, comparison), strict=True)
+    ]
+    return _compare(studio, jobs, stop or threading.Event(), cache, distances and _has_distances(studio))
 
 
-def work(studio: Studio, grid: Grid, cache: Cache | None = None, distances: bool = True) -> tuple[int, int]:
+def work(studio: Studio, comparison: Comparison, cache: Cache | None = None, distances: bool = True) -> tuple[int, int]:
     """The evaluations that `compare` would make now: for cells, and after them for converged clips."""
-    cells = {key(each): each for each in _requests(studio, grid)}
-    references = {key(converged(each)): converged(each) for each in cells.values()} if distances else {}
+    cells = {each.identity: each for each in _requests(studio, comparison)}
+    measured = cells.values() if distances and _has_distances(studio) else ()
+    references = {converged(each).identity: converged(each) for each in measured}
     known = set() if cache is None else {name for name in (*cells, *references) if name in cache}
     return (
-        sum(evaluations_of(each) for name, each in cells.items() if name not in known),
-        sum(evaluations_of(each) for name, each in references.items() if name not in known | set(cells)),
+        sum(each.evaluations for name, each in cells.items() if name not in known),
+        sum(each.evaluations for name, each in references.items() if name not in known | set(cells)),
     )
-
-
-def key(request: Request) -> str:
-    """What a cache knows the clip of a request by."""
-    return json.dumps(request.to_dict(), sort_keys=True)
 
 
 def converged(request: Request) -> Request:
     """The request of the clip that more steps tend to: on the grid that leaps another than on all that do not."""
-    return replace(request, **CONVERGED, grid="leap" if request.grid == "leap" else "early")
+    return request.changed(**CONVERGED, grid="leap" if request.grid == "leap" else "early")
 
 
 def distance_db(features: np.ndarray, others: np.ndarray, mel: MelParameters) -> float:
@@ -182,9 +168,9 @@ def distance_db(features: np.ndarray, others: np.ndarray, mel: MelParameters) ->
     return float(np.abs(features - others).mean()) * mel.unit_db
 
 
-def evaluations_of(request: Request) -> int:
-    """What a whole run of a request evaluates."""
-    return evaluations(request.method, GRIDS[request.grid], request.steps)
+def _has_distances(studio: Studio) -> bool:
+    """Whether clips can be compared in dB."""
+    return studio.codec.medium == "sound"
 
 
 def to_csv(cells: Iterable[Cell]) -> str:
@@ -223,7 +209,7 @@ def _compare(
         cell = Cell(job.places[0], clip, cached)
         yield cell
         if distances:
-            tending.setdefault(key(converged(job.request)), []).append((cell, clip.features))
+            tending.setdefault(converged(job.request).identity, []).append((cell, clip.features))
     references = [
         _Job(converged(cells[0][0].clip.request), tuple(cell.place for cell, _ in cells), reference=True)
         for cells in tending.values()
@@ -233,7 +219,7 @@ def _compare(
             yield each
             continue
         job, reference, _ = each
-        for cell, features in tending.pop(key(job.request)):
+        for cell, features in tending.pop(job.request.identity):
             yield replace(cell, distance_db=distance_db(features, reference.features, studio.mel))
 
 
@@ -243,7 +229,7 @@ def _make(
     """Each job with its clip and whether the cache knew it; nothing more once `stop` is set."""
     missing = []
     for job in jobs:
-        clip = None if cache is None else cache.get(key(job.request))
+        clip = None if cache is None else cache.get(job.request.identity)
         if clip is None:
             missing.append(job)
         else:
@@ -260,7 +246,7 @@ def _make(
                 else:
                     job = next(waiting)
                     if cache is not None:
-                        cache[key(job.request)] = each
+                        cache[job.request.identity] = each
                     yield job, each, False
                 if stop.is_set():
                     return
@@ -270,31 +256,18 @@ def _batches(studio: Studio, jobs: list[_Job]) -> list[list[_Job]]:
     """Jobs that can share a batch and cost the same, in even batches of up to BATCH_CLIPS, the quickest runs first."""
     groups: dict[str, list[_Job]] = {}
     for job in jobs:
-        shared = [str(getattr(job.request, name)) for name in SHARED]
-        groups.setdefault(f"{shared} {studio.guided_label(job.request)}", []).append(job)
+        shared = [str(job.request[name]) for name in SHARED]
+        groups.setdefault(f"{shared} {guided_label(studio.engine.model.configuration, job.request)}", []).append(job)
     batches = []
-    for group in sorted(groups.values(), key=lambda group: evaluations_of(group[0].request)):
+    for group in sorted(groups.values(), key=lambda group: group[0].request.evaluations):
         count = math.ceil(len(group) / BATCH_CLIPS)
         batches += [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
     return batches
 
 
-def _requests(studio: Studio, grid: Grid) -> list[Request]:
+def _requests(studio: Studio, comparison: Comparison) -> list[Request]:
     """The complete request of every place; ValueError for one that does not fit it."""
-    requests = [grid.request(place) for place in grid.places]
+    requests = [comparison.request(place) for place in comparison.places]
     for request in requests:
         studio.check(request)
     return [studio.complete(request) for request in requests]
-
-
-def _parse(axis: str, value: Any) -> Any:
-    """A value of a setting, given as one or as a text."""
-    if not isinstance(value, str) or axis not in RANGES:
-        return value
-    if axis == "seed":
-        return seed_of(value)
-    for convert in (int, float):
-        with suppress(ValueError):
-            return convert(value)
-    low, high = RANGES[axis]
-    raise ValueError(f"{axis}: got {value!r}, allowed a number from {low} to {high}")

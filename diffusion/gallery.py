@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from diffusion.audio.mel import MelParameters
-from diffusion.picture import belief_range, pixels
-from diffusion.studio import Clip, Request, Studio, find_checkpoint, titled
+from diffusion.checkpoint import find_checkpoint
+from diffusion.codecs import BELIEF, Codec
+from diffusion.engine import Clip
+from diffusion.files import check_folder, write_text
+from diffusion.request import Request
+from diffusion.settings import titled
+from diffusion.studio import Studio, open_studio
 
 FOLDER = "gallery"  # inside a checkpoint
 INDEX, CARD = "index.json", "README.md"
@@ -22,14 +25,15 @@ SEED = 1
 # MP3 because every browser decodes it (Safari reads Ogg only since 18.4), and because LAME's header keeps the length to
 # the sample, so that a clip loops. At the middle of its variable bit rates ten seconds take 75 kB.
 MP3 = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "VARIABLE", "compression_level": 0.5}
-PICTURE_QUALITY = 80  # about 10 kB; the score's own JPEG takes 27
+PICTURE_QUALITY = 80  # about 10 kB; the page's own JPEG takes 27
 THUMB_PX = (112, 40)
 CARD_TEXT = """# Seed {seed}, by {name}
 
-Every style by every ensemble: {count} clips, chosen by seed {seed} and not by taste. Each is the only one that was made
-of its labels: {sampler} in {steps} steps, guidance {guidance_scale:g}, {duration_s:g} seconds, sound by {decoder}.
-A picture leads to its sound (MP3, {megabytes:.1f} MB in all). [index.json](index.json) has the settings, and
-`python -m diffusion gallery` makes the clips again with the model `{model}`.
+One clip of every style on every ensemble, {count} in all. Each was made once, with seed {seed}: none was picked by ear.
+Settings: {sampler} in {steps} steps, guidance {guidance_scale:g}, {duration_s:g} seconds, decoded by {decoder}.
+
+Click a picture to hear its clip (MP3; {megabytes:.1f} MB in all, with the pictures). [index.json](index.json) has all
+settings. `python -m diffusion gallery` makes the clips again with the model `{model}`.
 
 {table}
 """
@@ -43,11 +47,7 @@ def make(studio: Studio, folder: Path, seed: int = SEED) -> Iterator[dict[str, A
     kept. The index is complete after every clip, the card comes last. ValueError if the folder holds the gallery of
     another model or seed, or if two labels make the same file name.
     """
-    requests = [
-        studio.request(style=style, ensemble=ensemble, seed=seed)
-        for style in studio.labels["style"]
-        for ensemble in studio.labels["ensemble"]
-    ]
+    requests = _asked(studio, seed)
     names = [_file_name(each) for each in requests]
     if len(set(names)) < len(names):
         raise ValueError(f"labels: got {', '.join(names)}, need names that differ in letters or digits")
@@ -73,15 +73,15 @@ def make(studio: Studio, folder: Path, seed: int = SEED) -> Iterator[dict[str, A
             clip = next(each for each in studio.generate(request) if isinstance(each, Clip))
             clips[f"{name}.mp3"] = _write(clip, studio, folder, name)
             there = [clips[f"{each}.mp3"] for each in names if f"{each}.mp3" in clips]
-            _replace(folder / INDEX, json.dumps({**index, "clips": there}, indent=1))
+            write_text(folder / INDEX, json.dumps({**index, "clips": there}, indent=1))
         yield clips[f"{name}.mp3"]
-    _replace(folder / CARD, card({**index, "clips": [clips[f"{each}.mp3"] for each in names]}))
+    write_text(folder / CARD, card({**index, "clips": [clips[f"{each}.mp3"] for each in names]}))
 
 
 def read(folder: Path) -> dict[str, Any] | None:
     """The index in `folder`, None if there is none; ValueError for one that `make` has not written."""
     try:
-        index: dict[str, Any] = json.loads((folder / INDEX).read_text())
+        index: dict[str, Any] = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
@@ -114,13 +114,25 @@ def card(index: dict[str, Any]) -> str:
     )
 
 
+def _asked(studio: Studio, seed: int) -> list[Request]:
+    """What the gallery of a model has; ValueError for a model that makes no music of styles and ensembles."""
+    lacking = [name for name in ("style", "ensemble") if name not in studio.labels]
+    if lacking:
+        raise ValueError(f"checkpoint: got {studio.name} without the label {lacking[0]}, which a gallery needs")
+    return [
+        studio.request(style=style, ensemble=ensemble, seed=seed)
+        for style in studio.labels["style"]
+        for ensemble in studio.labels["ensemble"]
+    ]
+
+
 def _write(clip: Clip, studio: Studio, folder: Path, name: str) -> dict[str, Any]:
     """Write a clip's sound and picture, and give its entry in the index."""
-    sound, picture = _mp3(clip), _webp(clip, studio.mel)
+    sound, picture = _mp3(clip), _webp(clip, studio.codec)
     (folder / f"{name}.mp3").write_bytes(sound)
     (folder / f"{name}.webp").write_bytes(picture)
     return {
-        "title": f"{titled(clip.request.style)}, {titled(clip.request.ensemble).lower()}",
+        "title": f"{titled(clip.settings['style'])}, {titled(clip.settings['ensemble']).lower()}",
         "audio": f"{name}.mp3",
         "audio_bytes": len(sound),
         "picture": f"{name}.webp",
@@ -140,11 +152,13 @@ def _mp3(clip: Clip) -> bytes:
     return buffer.getvalue()
 
 
-def _webp(clip: Clip, mel: MelParameters) -> bytes:
+def _webp(clip: Clip, codec: Codec) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels(clip.features, belief_range(mel))).save(buffer, "WEBP", quality=PICTURE_QUALITY, method=6)
+    Image.fromarray(codec.picture(clip.features, codec.limits(*BELIEF))).save(
+        buffer, "WEBP", quality=PICTURE_QUALITY, method=6
+    )
     return buffer.getvalue()
 
 
@@ -154,15 +168,8 @@ def _whole(folder: Path, clip: dict[str, Any]) -> bool:
     return all(path.is_file() and path.stat().st_size == size for path, size in files)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file that is never seen half written."""
-    new = path.with_name(f".{path.name}")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
-
-
 def _file_name(request: Request) -> str:
-    return "-".join(re.sub(r"\W+", "_", value) for value in (request.style, request.ensemble))
+    return "-".join(re.sub(r"\W+", "_", value) for value in (request.label("style"), request.label("ensemble")))
 
 
 def _named(value: Any) -> str:
@@ -188,8 +195,9 @@ def run(args: argparse.Namespace) -> None:
 
     checkpoint = args.checkpoint or find_checkpoint()
     folder = args.out or checkpoint / FOLDER
-    studio = Studio(checkpoint, args.device)
-    total = len(studio.labels["style"]) * len(studio.labels["ensemble"])
+    check_folder("out", folder)
+    studio = open_studio(checkpoint, args.device)
+    total = len(_asked(studio, args.seed))
     sizes = 0
     with tqdm(make(studio, folder, args.seed), total=total, unit="clip") as clips:
         for each in clips:

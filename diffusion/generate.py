@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from diffusion.checkpoint import find_checkpoint
+from diffusion.engine import Clip
+from diffusion.files import check_file, write_text, written
+from diffusion.film import Film
+from diffusion.request import parse_knob
+from diffusion.settings import ANY, SETTINGS, Choice, Label, Model, Number, Seed, Setting
+from diffusion.studio import open_studio
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--style", help="style, or any (default: the model's first)")
-    parser.add_argument("--ensemble", help="ensemble, or any (default: the model's first)")
-    parser.add_argument("--mode", help="major or minor, where the model knows them, or any (default: any)")
-    parser.add_argument("--tempo", help="slow, medium or fast, where the model knows them, or any (default: any)")
-    parser.add_argument("--key", help="tonic, such as C, Db or F#, where the model knows them, or any (default: any)")
-    parser.add_argument("--beat", help="beats a minute that the model knows, 60 to 120, or any (default: any)")
-    parser.add_argument("--ending", help="goes_on or ends, where the model knows ends, or any (default: any)")
-    parser.add_argument("--model", help="digest of the model that is meant, refused if another one is loaded")
-    parser.add_argument("--sampler", help="sampler (default: unipc)")
-    parser.add_argument("--steps", type=int, help="steps, 1 to 1000 (default: 20)")
-    parser.add_argument("--grid", help="where steps lie: leap (default), early, uniform, log-snr, karras or trailing")
-    parser.add_argument("--guidance-scale", type=float, help="guidance, 1 (off) to 15 (default: 1.8)")
-    parser.add_argument("--guidance-rule", help="moving, plain, rescaled or projected (default: moving)")
-    parser.add_argument("--guidance-from", type=float, help="log-SNR where guidance begins, -15 to 15 (default: -4.5)")
-    parser.add_argument("--seed", help="seed, 0 to 2³² - 1 or any word (default: drawn)")
-    parser.add_argument("--duration-s", type=float, help="length in seconds, 2.56 to 40.96 (default: 10.24)")
-    parser.add_argument("--decoder", help="vocoder or griffin-lim (default: the model's best)")
+    """A flag for every setting of the table, read from it."""
+    for setting in SETTINGS.values():
+        if setting.name != "knobs":
+            kind = {"type": int if setting.whole else float} if type(setting) is Number else {}
+            parser.add_argument(setting.flag, help=_help(setting), **kind)  # type: ignore[arg-type]
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a label that only this model has, such as one of your own recordings",
+    )
     parser.add_argument(
         "--knob", action="append", default=[], metavar="NAME=VALUE", help="a knob of the sampler, such as eta=0.5"
     )
@@ -37,41 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the clip; steps go to standard error, the settings to standard output."""
-    import json
-
-    from diffusion.studio import Clip, Studio, find_checkpoint
-    from diffusion.ui.film import Film
-
-    for name, path in (("out", args.out), ("film", args.film)):
-        if path is not None and not path.resolve().parent.is_dir():
-            raise ValueError(f"{name}: got {path}, but {path.resolve().parent} is no folder")
-    studio = Studio(args.checkpoint or find_checkpoint(), args.device)
-    request = studio.request(
-        style=args.style,
-        ensemble=args.ensemble,
-        mode=args.mode,
-        tempo=args.tempo,
-        key=args.key,
-        beat=args.beat,
-        ending=args.ending,
-        model=args.model,
-        sampler=args.sampler,
-        steps=args.steps,
-        grid=args.grid,
-        guidance_scale=args.guidance_scale,
-        guidance_rule=args.guidance_rule,
-        guidance_from=args.guidance_from,
-        seed=args.seed,
-        duration_s=args.duration_s,
-        decoder=args.decoder,
-        knobs=dict(_knob(text) for text in args.knob),
-    )
-    film = Film(studio.mel, request)
+    check_file("out", args.out, ".wav")
+    if args.film is not None:
+        check_file("film", args.film, ".json")
+    studio = open_studio(args.checkpoint or find_checkpoint(), args.device)
+    _ = studio.mel  # refuses a model that makes no sound
+    asked = {name: getattr(args, name) for name in SETTINGS if name != "knobs"}
+    labels = dict(_pair("label", text) for text in args.label)
+    knobs = {name: parse_knob(value) for name, value in (_pair("knob", text) for text in args.knob)}
+    request = studio.request(**asked, **labels, knobs=knobs)
+    film = Film(studio.codec, request)
     for each in studio.generate(request):
         if isinstance(each, Clip):
-            args.out.write_bytes(each.to_wav())
+            with written(args.out) as partial:
+                partial.write_bytes(each.to_wav())
             if args.film is not None:
-                args.film.write_text(json.dumps(film.story(each)))
+                write_text(args.film, json.dumps(film.story(each)))
             print(json.dumps({**each.settings, "seconds": round(each.seconds, 2)}))
             break
         print(f"step {each.index}/{each.total}  {each.seconds:.1f} s", file=sys.stderr)
@@ -79,15 +64,26 @@ def run(args: argparse.Namespace) -> None:
             film.add(each)
 
 
-def _knob(text: str) -> tuple[str, Any]:
+def _help(setting: Setting) -> str:
+    """The sentence of the table, what is allowed, and the default."""
+    default: Any = "the model's own" if setting.default in ("", None) else setting.default
+    allowed = ""
+    if isinstance(setting, Label):
+        allowed, default = "one of the model's words, or any", ANY if setting.open else "the model's first"
+    elif isinstance(setting, Choice):
+        allowed = ", ".join(setting.catalogue)
+    elif isinstance(setting, Seed):
+        allowed, default = f"{setting.range[0]} to {setting.range[1]} or any word", "drawn"
+    elif isinstance(setting, Number):
+        allowed = f"{setting.range[0]:g} to {setting.range[1]:g}"
+    elif isinstance(setting, Model):
+        default = "whichever is loaded"
+    parts = [setting.help.removesuffix("."), f": {allowed}" if allowed else "", f" (default: {default})"]
+    return "".join(parts).replace("%", "%%")
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
-        raise ValueError(f"knob: got {text!r}, need NAME=VALUE")
-    try:
-        return name, int(value)
-    except ValueError:
-        pass
-    try:
-        return name, float(value)
-    except ValueError:
-        return name, value
+        raise ValueError(f"{flag}: got {text!r}, need NAME=VALUE")
+    return name, value

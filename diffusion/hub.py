@@ -17,7 +17,7 @@ SPACE_FILES = (
     "pyproject.toml",
     "README.md",
     "LICENSE",
-    *(f"diffusion/*.{suffix}" for suffix in ("py", "html", "css", "js", "json")),
+    *(f"diffusion/*.{suffix}" for suffix in ("py", "md", "html", "css", "js", "json")),
     f"checkpoints/{checkpoint.REMOVED}",
     *(f"checkpoints/*/{name}" for name in (*MODEL_FILES, "*.wav", "*.json")),
 )
@@ -78,7 +78,7 @@ def _push(repository: str, kind: str, folder: Path, files: tuple[str, ...], priv
     if not _ID.fullmatch(repository):
         raise ValueError(f"{kind}: got {repository!r}, need owner/name")
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # the latter is no OSError
 
     api = HfApi()
     try:
@@ -100,7 +100,7 @@ def _push(repository: str, kind: str, folder: Path, files: tuple[str, ...], priv
         )
     except HfHubHTTPError as error:
         raise ValueError(f"{kind}: got {repository!r}, and the Hub says: {_first_line(error)}") from error
-    except OSError as error:
+    except (OSError, HTTPError) as error:
         raise ValueError(f"{kind}: got {repository!r}, but the Hub cannot be reached ({_first_line(error)})") from error
     return str(address)
 
@@ -119,12 +119,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Push what was asked for, with the token of `hf auth login` or HF_TOKEN."""
-    from diffusion.studio import find_checkpoint
-
     if not (arguments.space or arguments.model):
         raise ValueError("publish: got neither --space nor --model, need at least one")
     if arguments.model:
-        folder = Path(arguments.checkpoint) if arguments.checkpoint else find_checkpoint()
+        folder = Path(arguments.checkpoint) if arguments.checkpoint else checkpoint.find_checkpoint()
         print(publish_model(arguments.model, folder, private=arguments.private))
     if arguments.space:
         print(publish_space(arguments.space, private=arguments.private))

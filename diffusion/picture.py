@@ -1,4 +1,4 @@
-"""Spectrograms as pixels: a colour look-up table, no plotting."""
+"""Numbers as pixels: a colour look-up table, no plotting."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ import zlib
 from functools import cache
 
 import numpy as np
-
-from diffusion.audio.mel import MelParameters
-
-NOISE_RANGE = (-2.5, 2.5)  # standard deviations: one value in eighty of white noise lies beyond
-
 
 # Every fifteenth colour of Matplotlib's inferno (van der Walt and Smith, CC0); importing it all costs a second.
 INFERNO = (
@@ -28,19 +23,6 @@ def colours() -> np.ndarray:
     anchors = np.array([list(bytes.fromhex(each)) for each in INFERNO.split()])
     channels = [np.interp(np.arange(256), np.arange(0, 256, 15), channel) for channel in anchors.T]
     return np.stack(channels, axis=1).round().astype(np.uint8)
-
-
-def belief_range(mel: MelParameters) -> tuple[float, float]:
-    """Features from black to the brightest colour: from 80 to 5 dB below full scale."""
-    decibels = np.array([-80.0, -5.0]) + 20 * np.log10(np.exp(mel.ceiling))
-    low, high = (decibels * np.log(10) / 20 - mel.mean) / mel.scale
-    return float(low), float(high)
-
-
-def state_range(mel: MelParameters, alpha: float, sigma: float) -> tuple[float, float]:
-    """The range of x = alpha x0 + sigma eps: that of the belief at the data's end, that of white noise at the other."""
-    low, high = (alpha * x0 + sigma * eps for x0, eps in zip(belief_range(mel), NOISE_RANGE, strict=True))
-    return low, high
 
 
 def pixels(features: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
@@ -64,10 +46,10 @@ def png(rgb: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-def data_uri(features: np.ndarray, limits: tuple[float, float], quality: int) -> str:
-    """The picture of features (bands, F) as a JPEG inside a data URI: half a millisecond for ten seconds."""
+def data_uri(rgb: np.ndarray, quality: int) -> str:
+    """The pixels (height, width, 3) uint8 as a JPEG in a data URI: half a millisecond for ten seconds of music."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(pixels(features, limits)).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(rgb).save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

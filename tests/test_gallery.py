@@ -16,16 +16,18 @@ import soundfile
 from PIL import Image
 
 from diffusion import gallery
-from diffusion.picture import belief_range, pixels
-from diffusion.studio import Clip, Request, Studio
-from diffusion.ui.gallery import gallery_of
+from diffusion.codecs import BELIEF
+from diffusion.engine import Clip
+from diffusion.request import Request
+from diffusion.studio import Studio, open_studio
+from diffusion.ui.gallery.wall import Wall
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def studio(small_checkpoint: Path) -> Studio:
-    return Studio(small_checkpoint, "cpu")
+    return open_studio(small_checkpoint, "cpu")
 
 
 @pytest.fixture
@@ -45,6 +47,12 @@ def rewrite(folder: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
+
+
+def hung(studio: Studio, checkpoint: Path) -> Path | None:
+    """The folder of the gallery that the page shows."""
+    wall = Wall.of(studio, checkpoint)
+    return None if wall is None else wall.folder
 
 
 def ages(folder: Path) -> dict[str, int]:
@@ -77,7 +85,7 @@ def test_the_files_are_the_clip(folder: Path, studio: Studio) -> None:
     low = [np.fft.rfft(each)[: len(wave) // 16] for each in (wave, clip.wave)]  # where MP3 spends its bits
     assert abs(np.vdot(*low)) / np.sqrt(np.vdot(low[0], low[0]).real * np.vdot(low[1], low[1]).real) > 0.9
     picture = np.asarray(Image.open(io.BytesIO((folder / each["picture"]).read_bytes())).convert("RGB"), float)
-    whole = pixels(clip.features, belief_range(studio.mel))
+    whole = studio.codec.picture(clip.features, studio.codec.limits(*BELIEF))
     assert picture.shape == whole.shape
     assert np.corrcoef(picture.mean(-1).ravel(), whole.mean(-1).ravel())[0, 1] > 0.9
 
@@ -97,12 +105,12 @@ def test_what_is_there_is_kept_and_what_is_missing_comes_back_the_same(folder: P
 def test_a_call_that_was_ended_is_gone_on_with(folder: Path, studio: Studio, tmp_path: Path) -> None:
     whole = index_of(folder)
     rewrite(folder, json.dumps(whole, indent=1), json.dumps({**whole, "clips": whole["clips"][:5]}, indent=1))
-    assert gallery_of(studio, folder.parent) is None  # not before it is whole
+    assert hung(studio, folder.parent) is None  # not before it is whole
     old = ages(folder)
     *_, last = gallery.make(studio, folder)
     assert last["audio"] == "fiddle-flute.mp3"
     assert {name for name, age in ages(folder).items() if age != old[name]} == {"fiddle-flute.mp3", "fiddle-flute.webp"}
-    assert gallery_of(studio, folder.parent) == folder
+    assert hung(studio, folder.parent) == folder
 
 
 def test_another_seed_makes_other_clips_elsewhere(folder: Path, studio: Studio, tmp_path: Path) -> None:
@@ -114,14 +122,14 @@ def test_another_seed_makes_other_clips_elsewhere(folder: Path, studio: Studio, 
 
 
 def test_the_gallery_of_another_model_is_neither_mixed_nor_shown(folder: Path, studio: Studio, tmp_path: Path) -> None:
-    assert gallery_of(studio, folder.parent) == folder
-    assert gallery_of(studio, tmp_path) is None
+    assert hung(studio, folder.parent) == folder
+    assert hung(studio, tmp_path) is None
     rewrite(folder, studio.digest, "0" * len(studio.digest))
     old = ages(folder)
     with pytest.raises(ValueError, match=r"holds the gallery of model .* \(0+\), not "):
         next(gallery.make(studio, folder))
     assert ages(folder) == old
-    assert gallery_of(studio, folder.parent) is None
+    assert hung(studio, folder.parent) is None
 
 
 @pytest.mark.parametrize(
@@ -129,7 +137,7 @@ def test_the_gallery_of_another_model_is_neither_mixed_nor_shown(folder: Path, s
     [
         ('"chorale-piano.mp3"', '"https://elsewhere.example/chorale-piano.mp3"'),
         ('"chorale-piano.webp"', '"../chorale-piano.webp"'),
-        ('"seed": 1,\n    "sampler"', '"seed": -1,\n    "sampler"'),
+        ('"seed": 1,\n    "duration_s"', '"seed": -1,\n    "duration_s"'),
         ('"clips"', '"songs"'),
         ('"clips"', "clips"),
     ],

@@ -1,4 +1,4 @@
-"""The log-mel codec: what the diffusion model sees of a wave, and the way back."""
+"""The log-mel codec: from waves to the features of a diffusion model, and back."""
 
 import torch
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""How far a decoded wave is from the original, heard through mel filters at several resolutions."""
+"""How far a decoded wave is from the original, through mel filters at several resolutions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def log_mel(wave: Tensor, sample_rate_hz: int, fft_size: int, bands: int) -> Ten
 def mel_distance(estimate: Tensor, truth: Tensor, sample_rate_hz: int = MelParameters.sample_rate_hz) -> Tensor:
     """Multi-resolution mel distance (B,) between waves (B, N): 0 for equal ones, in natural log units of amplitude.
 
-    The mean absolute difference of log mel amplitudes, averaged over RESOLUTIONS: short windows hear when something
-    happens, long ones at which pitch. The mel distance of Kumar et al. 2023 ("High-fidelity audio compression with
-    improved RVQGAN", section 3.3) at three of its scales. Differentiable. ValueError for waves of other or of
-    different shapes.
+    The mean absolute difference of log mel amplitudes, averaged over RESOLUTIONS: short windows tell when something
+    happens, long ones at which pitch. It is the mel distance of Kumar et al. 2023 ("High-fidelity audio compression
+    with improved RVQGAN", section 3.3) at three of its scales. Differentiable. ValueError unless both waves have one
+    shape (B, N).
     """
     if estimate.ndim != 2 or estimate.shape != truth.shape:
         raise ValueError(

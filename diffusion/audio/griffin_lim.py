@@ -24,9 +24,9 @@ def spread_bands(mel_magnitude: Tensor, mel: MelParameters) -> Tensor:
 
 
 def match_bands(magnitude: Tensor, mel_magnitude: Tensor, mel: MelParameters, iterations: int) -> Tensor:
-    """Amplitudes (B, fft_size // 2 + 1, F) whose mel amplitudes are closer to (B, bands, F), of `magnitude`'s shape.
+    """`magnitude` (B, fft_size // 2 + 1, F) changed so that its mel amplitudes come closer to (B, bands, F).
 
-    The multiplicative updates for the Kullback-Leibler divergence (Lee & Seung 2000, theorem 2).
+    By multiplicative updates for the Kullback-Leibler divergence (Lee & Seung 2000, theorem 2).
     """
     filters = torch.tensor(mel_filters(mel)).to(mel_magnitude)
     tiny = torch.finfo(filters.dtype).tiny
@@ -39,9 +39,9 @@ def match_bands(magnitude: Tensor, mel_magnitude: Tensor, mel: MelParameters, it
 def invert_mel(mel_magnitude: Tensor, mel: MelParameters, iterations: int = 16) -> Tensor:
     """Non-negative amplitudes (B, fft_size // 2 + 1, F) whose mel amplitudes are close to (B, bands, F).
 
-    An interpolated start and multiplicative updates both fit music, whose amplitudes span decades, better than a
-    clamped pseudo-inverse with least-squares steps: closer at equal time, and nearer to the true spectrum, since a
-    smooth start leaves no bin at zero.
+    The amplitudes of music span decades. An interpolated start with multiplicative updates suits them better than a
+    clamped pseudo-inverse with least-squares steps: it is closer at equal time, and nearer to the true spectrum, since
+    a smooth start leaves no bin at zero.
     """
     return match_bands(spread_bands(mel_magnitude, mel), mel_magnitude, mel, iterations)
 
@@ -50,9 +50,9 @@ def initial_phase(magnitude: Tensor, hop_size: int) -> Tensor:
     """Phase (B, fft_size // 2 + 1, F) in which every bin turns at the frequency of the partial it belongs to.
 
     The frequency follows from the slope of the log amplitude across bins, exactly so for a Gaussian window (Průša,
-    Balazs & Søndergaard 2017); 0.25645 is their ratio for the Hann window. A phase of its own for each
-    bin, always the same ones, keeps the energy from gathering in one pulse. Eight iterations from here come about as
-    close as 32 from random phases.
+    Balazs & Søndergaard 2017); 0.25645 is their ratio for the Hann window. Each bin starts from a random phase, always
+    the same, so that the energy does not gather in one pulse. Eight iterations from here come about as close as 32 from
+    random phases.
     """
     bins = magnitude.shape[1]
     fft_size = 2 * (bins - 1)

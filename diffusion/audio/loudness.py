@@ -56,8 +56,8 @@ def finish(wave: Tensor, sample_rate_hz: int = 32_000, gain: Tensor | None = Non
 def clip_gain(wave: Tensor, sample_rate_hz: int = 32_000) -> Tensor:
     """The gain (B,), float64, with which a decoded wave (N,) or waves (B, N) become clips.
 
-    To TARGET_DB, or to less if the true peak would pass PEAK_DB: how loud the input was does not matter. What the
-    absolute gate calls silence is not raised.
+    It brings them to TARGET_DB, or to less if the true peak would pass PEAK_DB, however loud the input is. A wave that
+    is silent by the absolute gate is not raised.
     """
     return _gain(_faded(wave, sample_rate_hz), sample_rate_hz)
 

@@ -1,8 +1,8 @@
 """The mel spectrogram: its parameters, its filters, and the short-time Fourier transform below it.
 
-Frame k is centred on its own hop, at sample (k + 1/2) * hop, so N samples give exactly N / hop frames, crops on the
-hop grid line up, and a clip reversed in time gives its frames reversed. What a window sees beyond either end is the
-clip reflected, which adds no edge.
+Frame k is centred on its own hop, at sample (k + 1/2) * hop. So N samples give exactly N / hop frames, crops that begin
+at whole hops line up, and a clip reversed in time gives its frames reversed. Beyond either end a window sees the clip
+reflected, which adds no edge.
 """
 
 import math
@@ -65,7 +65,7 @@ class MelParameters:
 
     @property
     def unit_db(self) -> float:
-        """How many dB of amplitude one unit of a feature is."""
+        """How many dB of amplitude one unit of a feature stands for."""
         return 20 / math.log(10) * self.scale
 
     @property

@@ -1,10 +1,10 @@
 """From mel amplitudes to a wave with a small network: amplitudes, the phase's derivatives, and an inverse STFT.
 
-What a phase is cannot be read off a mel spectrogram, since it depends on when a note began. How it changes can: from
-frame to frame (the frequency of a partial) and from bin to bin (where in the frame the energy lies). So the network
-predicts these derivatives, and a recursion adds them up, as in Masuyama et al. 2020 ("Phase reconstruction based on
-recurrent phase unwrapping with deep neural networks"). A network that predicts phases themselves gives constant
-features constant phases: a wave that repeats with every frame, heard as a buzz at the frame rate.
+A mel spectrogram does not determine the phases, since they depend on when a note began. It does determine how they
+change: from frame to frame (the frequency of a partial) and from bin to bin (where in the frame the energy lies). So
+the network predicts these derivatives, and a recursion adds them up, as in Masuyama et al. 2020 ("Phase reconstruction
+based on recurrent phase unwrapping with deep neural networks"). A network that predicts the phases themselves gives
+constant features constant phases: a wave that repeats with every frame, heard as a buzz at the frame rate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 from diffusion.audio.griffin_lim import match_bands, spread_bands
 from diffusion.audio.mel import MelParameters, mel_filters
 
-CORRECTION_LIMIT = 5.0  # how far the network may move the log amplitude of a bin: no features make it explode
+CORRECTION_LIMIT = 5.0  # how far the network may move the log amplitude of a bin, so that no input makes it explode
 UPDATES = 3  # multiplicative ones, towards the mel amplitudes
 MOMENTUM = 0.99  # of the refinements
 REACHABLE = 0.8  # mean error of log mel amplitudes before refinement: 0.2 to 0.3 for music, 1.6 to 4 for noise
@@ -30,12 +30,12 @@ SEED = 0  # of the phases where none can be predicted
 
 @dataclass(frozen=True)
 class Spectrum:
-    """What the network believes of the STFT, each of shape (B, F, bins).
+    """The network's estimate of the STFT, each of shape (B, F, bins).
 
-    `log_magnitude` is the logarithm of the amplitude. `turn` and `lean` are complex. Their angles are how far the
-    phase moves from the frame before, beyond what the bin's centre frequency moves it, and from the bin below; phases
-    are those at the middle of a frame. Their lengths, from 0 to 1, are how sure that is: the mean of unit vectors is
-    as long as they agree.
+    `log_magnitude` is the logarithm of the amplitude. `turn` and `lean` are complex. The angle of `turn` is how far the
+    phase moves from the frame before, beyond the bin's centre frequency; that of `lean` is how far it moves from the
+    bin below. Phases are those at the middle of a frame. The lengths, from 0 to 1, say how certain the angles are: they
+    are the lengths of means of unit vectors.
     """
 
     log_magnitude: Tensor
@@ -62,10 +62,10 @@ class Block(nn.Module):
 
 
 class Vocoder(nn.Module):
-    """A decoder that has learned how music sounds: ConvNeXt blocks at frame rate, a phase recursion, an inverse STFT.
+    """A learned decoder: ConvNeXt blocks at frame rate, a phase recursion, an inverse STFT.
 
-    Deterministic. It ends with `refinements` iterations akin to fast Griffin-Lim (Perraudin et al. 2013). Matrices of
-    the network are multiplied in `precision`.
+    Deterministic. It ends with `refinements` iterations like those of fast Griffin-Lim (Perraudin et al. 2013).
+    Matrices of the network are multiplied in `precision`.
     """
 
     window: Tensor
@@ -90,7 +90,7 @@ class Vocoder(nn.Module):
         self.head = nn.Linear(width, 5 * self.bins)
         nn.init.normal_(self.head.weight, std=0.02)
         bias = torch.zeros(5, self.bins)
-        bias[[1, 3]] = 2.0  # the derivatives start as those of the amplitudes, nearly sure
+        bias[[1, 3]] = 2.0  # the derivatives start as those that follow from the amplitudes, nearly certain
         self.head.bias = nn.Parameter(bias.flatten())
         self.register_buffer("window", torch.hann_window(self.mel.fft_size), persistent=False)
 
@@ -108,7 +108,7 @@ class Vocoder(nn.Module):
     def estimate(self, mel_magnitude: Tensor) -> Spectrum:
         """The spectrum behind mel amplitudes (B, bands, F).
 
-        The network corrects the log amplitudes and, where they speak for a Gaussian window, the derivatives.
+        The network corrects the log amplitudes, and the derivatives that would follow from them for a Gaussian window.
         """
         mel, device = self.mel, mel_magnitude.device.type
         mel_magnitude = mel_magnitude.clamp(min=mel.floor)
@@ -128,24 +128,24 @@ class Vocoder(nn.Module):
     def synthesise(self, spectrum: Spectrum, mel_magnitude: Tensor, turns: Tensor) -> Tensor:
         """Waves (B, F * hop_size) of a spectrum; phases that cannot be known follow from `turns` (1 or B, F, bins).
 
-        `turns` are from 0 to 1. Each refinement keeps the phases that the wave has, run ahead by momentum, and moves
-        its amplitudes only as far as the mel amplitudes (B, bands, F) ask: of the amplitudes behind them many sets are
-        as good, and one that belongs to a wave is near. This comes closer than to insist on the network's. Noise as
-        features is like no wave; to run after it would put a pulse into every frame, so it is let be.
+        `turns` are from 0 to 1. Each refinement keeps the phases of the wave, extrapolated by momentum, and changes its
+        amplitudes only as far as the mel amplitudes (B, bands, F) require. Many sets of amplitudes have those mel
+        amplitudes, and the nearest one that belongs to a wave comes closer than the network's own. Features that are
+        noise belong to no wave. Refining them would put a pulse into every frame, so they are refined less.
         """
         magnitude = spectrum.log_magnitude.exp()
         wave = self.inverse(magnitude * add_up(magnitude, spectrum.turn, spectrum.lean, turns, self.mel))
         filters = torch.tensor(mel_filters(self.mel)).to(wave)
         target = mel_magnitude.clamp(min=self.mel.floor)
-        zeal = previous = None
+        trust = previous = None
         for _ in range(self.refinements):
             consistent = self.stft(wave)
             amplitude = consistent.abs().transpose(1, 2)
             reached = (filters @ amplitude).clamp(min=torch.finfo(filters.dtype).tiny)
             error = (target / reached).log()
-            if zeal is None:
-                zeal = 1 / (1 + (error.abs().mean((1, 2), keepdim=True) / REACHABLE) ** 4)
-            matched = match_bands(amplitude, reached * (zeal * error).exp(), self.mel, 1).transpose(1, 2)
+            if trust is None:
+                trust = 1 / (1 + (error.abs().mean((1, 2), keepdim=True) / REACHABLE) ** 4)
+            matched = match_bands(amplitude, reached * (trust * error).exp(), self.mel, 1).transpose(1, 2)
             ahead = consistent if previous is None else torch.lerp(previous, consistent, 1 + MOMENTUM)
             previous = consistent
             wave = self.inverse(matched * torch.sgn(ahead))
@@ -176,7 +176,7 @@ class Vocoder(nn.Module):
 
     @property
     def _to_middle(self) -> Tensor:
-        """What moves phases between the start and the middle of a frame (bins,): half a frame is half a turn a bin."""
+        """Factors (bins,) that move phases from the start of a frame to its middle and back: half a turn a bin."""
         return 1 - 2.0 * (torch.arange(self.bins, device=self.window.device) % 2)
 
 
@@ -197,9 +197,9 @@ def gaussian_derivatives(log_magnitude: Tensor, mel: MelParameters) -> tuple[Ten
 def add_up(magnitude: Tensor, turn: Tensor, lean: Tensor, turns: Tensor, mel: MelParameters) -> Tensor:
     """Phases (B, F, bins) as unit vectors, frame by frame, from the derivatives in a `Spectrum`.
 
-    A bin guesses its phase from that of the frame before, a random one (`turns`, 0 to 1) coming in as far as that is
-    not sure; then its neighbours vote with their own guesses, moved by `lean`, each with the weight of its amplitude.
-    In training the gradient stays within a frame: how the phase got where it was does not matter.
+    Each bin predicts its phase from the frame before, mixed with a random one (`turns`, 0 to 1) as far as `turn` is
+    uncertain. The final phase is that of the sum of its own prediction and those of its two neighbours, moved by
+    `lean`; each has the weight of its amplitude. In training no gradient passes from frame to frame.
     """
     bins = torch.arange(magnitude.shape[2], device=magnitude.device)
     centre = 2 * math.pi * (bins * mel.hop_size % mel.fft_size) / mel.fft_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from diffusion.data.dataset import LABELS, Features
 from diffusion.data.families import SPLITS
 from diffusion.data.fonts import LICENCES
+from diffusion.files import write_text
 
 CARD = "README.md"
 
@@ -21,9 +21,7 @@ def write(out: Path) -> None:
     """Write `out`/README.md from the splits and the table of pieces in `out`."""
     splits = [Features(out, split) for split in SPLITS if (out / split).is_dir()]
     pieces = json.loads((out / "pieces.json").read_text(encoding="utf-8"))
-    temporary = out / f".{CARD}.part"
-    temporary.write_text(text(splits, pieces), encoding="utf-8")
-    os.replace(temporary, out / CARD)
+    write_text(out / CARD, text(splits, pieces))
 
 
 def text(splits: Sequence[Features], pieces: dict[str, dict[str, Any]]) -> str:

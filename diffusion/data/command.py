@@ -13,6 +13,7 @@ from typing import Any
 from diffusion.data.families import SPLITS
 from diffusion.data.fonts import DEFAULT_EAR_FONTS, DEFAULT_FONT, check_font
 from diffusion.data.scores import SOURCES, Piece
+from diffusion.files import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +108,4 @@ def _write_pieces(path: Path, pieces: Iterable[Piece], family_of: list[int], spl
         }
         for index, piece in enumerate(pieces)
     }
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(json.dumps(table, ensure_ascii=False, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(table, ensure_ascii=False, indent=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from diffusion.audio.mel import MelParameters
+from diffusion.files import written
 
 VERSION = 4
 BANDS = MelParameters.bands
@@ -27,12 +27,8 @@ _COLUMNS = ("start", "frames", *LABELS, "piece", "family", "transpose")
 def save_shard(path: Path, tensors: dict[str, Tensor], settings: dict[str, Any]) -> None:
     """Write a shard, or nothing at all: a full disk or an interruption leaves no half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        save_file(tensors, temporary, metadata={"settings": json.dumps(settings)})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written(path) as partial:
+        save_file(tensors, partial, metadata={"settings": json.dumps(settings)})
 
 
 @dataclass(frozen=True)

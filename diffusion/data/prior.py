@@ -1,7 +1,7 @@
-"""What is likely of labels that are left open: how often they go together in the music of the training.
+"""How often labels go together in the training music, and how values of open labels are drawn from that.
 
-Ten seconds are in one key and keep one beat. A model that is told both need not find them, and agree with itself from
-end to end, while everything is noise; whoever leaves them open gets what the music has, by the seed.
+A clip has one key and one beat from end to end. A model that is told both need not settle them while everything is
+noise. So a seed draws what a request leaves open, as likely as it is in the music.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffusion.audio.crest import crest_db
-from diffusion.audio.ending import ENDING, ENDINGS, LEAST_S, RELEASE_S
 from diffusion.audio.mel import MelParameters
+from diffusion.corrections import ENDING, ENDINGS, LEAST_S, RELEASE_S, prominence_db
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
+from diffusion.theory import Stream, stream
 
 TOGETHER: tuple[tuple[str, ...], ...] = (("style", "mode", "tempo", "beat"), ("key",))
-"""Labels that depend on each other. Performances are transposed to every key alike, whatever else they are."""
+"""Groups of labels that depend on each other. The key is alone: all performances are transposed to every key alike."""
 
-CREST_CLIPS, CREST_STEPS = 256, 10
+PROMINENCE_CLIPS, PROMINENCE_STEPS = 256, 10
 
 Prior = Sequence[Mapping[str, Any]]
 """For each group its "labels", in order, and the "counts" of their values, an array with an axis for each."""
 
 
 def count(features: Features, frames: int) -> list[dict[str, Any]]:
-    """The prior of a split, in seconds of music; without labels that it lacks, and groups of nothing to draw.
+    """The prior of a split, in seconds of music; without labels that it lacks, and without groups of nothing to draw.
 
-    How often a clip of `frames` has the end of the music in it is counted where music was rendered, and so has one.
+    For rendered music, which has an end, it also counts how often a clip of `frames` contains the end.
     """
     prior = []
     codec = features.settings["codec"]
@@ -53,10 +53,10 @@ def count(features: Features, frames: int) -> list[dict[str, Any]]:
     return prior
 
 
-def crests(features: Features, frames: int) -> dict[str, list[float]]:
-    """How far in dB the loudest moments of clips of `frames` stand out: CREST_STEPS even steps of probability.
+def prominences(features: Features, frames: int) -> dict[str, list[float]]:
+    """How far in dB the loudest moments of clips of `frames` stand out, in PROMINENCE_STEPS even steps of probability.
 
-    Of each ensemble that has such clips, from at most CREST_CLIPS of them, and of all these clips together: "any".
+    For each ensemble that has such clips, from at most PROMINENCE_CLIPS of them, and under "any" for all these clips.
     """
     mel = MelParameters(**features.settings["codec"])
     columns = features.columns
@@ -68,16 +68,16 @@ def crests(features: Features, frames: int) -> dict[str, list[float]]:
             for index in np.flatnonzero(columns["ensemble"] == ensemble)
             for start in range(0, int(columns["frames"][index]) - frames + 1, frames)
         ]
-        some = [clips[i] for i in np.linspace(0, len(clips) - 1, min(CREST_CLIPS, len(clips))).astype(int)]
+        some = [clips[i] for i in np.linspace(0, len(clips) - 1, min(PROMINENCE_CLIPS, len(clips))).astype(int)]
         if not some:
             continue
         rows = (features.performance(index)[None, ..., start : start + frames] for index, start in some)
-        every.append(torch.cat([crest_db(each, mel) for each in rows]))
+        every.append(torch.cat([prominence_db(each, mel) for each in rows]))
         if name is not None:
             found[name] = every[-1]
     if every:
         found["any"] = torch.cat(every)
-    probability = (torch.arange(CREST_STEPS) + 0.5) / CREST_STEPS
+    probability = (torch.arange(PROMINENCE_STEPS) + 0.5) / PROMINENCE_STEPS
     return {name: [round(q, 2) for q in each.quantile(probability).tolist()] for name, each in found.items()}
 
 
@@ -87,7 +87,7 @@ def draw(prior: Prior, chosen: Mapping[str, int], seed: int) -> dict[str, int]:
     Labels that guidance exaggerates stay open, and so does what never goes with the chosen ones.
     """
     drawn: dict[str, int] = {}
-    for number, group in zip(np.random.default_rng((seed, 1)).random(len(prior)), prior, strict=True):
+    for number, group in zip(stream(seed, Stream.LABELS).random(len(prior)), prior, strict=True):
         names, counts = group["labels"], np.array(group["counts"])
         left = counts[tuple(chosen[name] - 1 if chosen.get(name) else slice(None) for name in names)]
         if not left.sum():

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import stat
@@ -30,6 +31,7 @@ from diffusion.audio.loudness import loudness_db
 from diffusion.audio.mel import MelParameters
 from diffusion.data.dataset import LABELS, VERSION, save_shard
 from diffusion.data.render import LOUDNESS_DB, normalise
+from diffusion.files import write_text
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 ANY = "any"
@@ -38,6 +40,7 @@ PART_S = 300.0  # at most twice this is held in memory
 BLOCK_S = 10.0
 TEST_SHARE = 0.1
 MISSING = 0.01  # share of a file that may be missing: lengths in headers of MP3 are not exact
+LOWEST_HZ = 1000  # a header that says less is wrong, and a small file would become a disk full of features
 ENDLESS = 0x7FFFF000  # a program that writes to a pipe announces this many bytes or more
 MANIFEST = "recordings.json"
 ENCODED = "encoded"
@@ -152,7 +155,8 @@ def prepare(
 def find_recordings(folder: Path, table: Path | None, say: Callable[[str], None] = print) -> list[Recording]:
     """The audio files below a folder in the order of their names, hidden ones left out; ValueError if there is none.
 
-    What cannot be one gets a line: a folder or a pipe with such a name, a folder that cannot be read, other kinds.
+    What cannot be one gets a line: a folder or a pipe with such a name, a folder that cannot be read, other kinds, a
+    name that is no UTF-8. Names in the table are those of files however accents and separators are written.
     """
     if not folder.is_dir():
         raise ValueError(f"audio: got {folder}, need a folder with WAV, FLAC, Ogg or MP3 files")
@@ -177,6 +181,11 @@ def find_recordings(folder: Path, table: Path | None, say: Callable[[str], None]
                 continue
             file = path.relative_to(folder).as_posix()
             try:
+                file.encode()
+            except UnicodeEncodeError:
+                say(f"{os.fsencode(file).decode(errors='backslashreplace')}: left out: its name is not UTF-8")
+                continue
+            try:
                 status = path.stat()
             except OSError as error:
                 say(f"{file}: left out: {error.strerror}")
@@ -184,7 +193,7 @@ def find_recordings(folder: Path, table: Path | None, say: Callable[[str], None]
             if not stat.S_ISREG(status.st_mode):
                 say(f"{file}: left out: not a regular file")
                 continue
-            labels = _folder_labels(file) if rows is None else rows.get(file, {})
+            labels = _folder_labels(file) if rows is None else rows.get(_plain(file), {})
             recordings.append(Recording(file, status.st_size, status.st_mtime_ns, labels))
     if +others:
         kinds = ", ".join(f"{suffix} {count}" for suffix, count in sorted((+others).items()))
@@ -192,7 +201,7 @@ def find_recordings(folder: Path, table: Path | None, say: Callable[[str], None]
     if not recordings:
         raise ValueError(f"audio: got {folder}, need a folder with WAV, FLAC, Ogg or MP3 files")
     if rows is not None:
-        files = {each.file for each in recordings}
+        files = {_plain(each.file) for each in recordings}
         if rows.keys() - files:
             raise ValueError(f"labels: {table} names {_some(rows.keys() - files)}: no such recording in {folder}")
         if files - rows.keys():
@@ -225,7 +234,7 @@ def read_table(table: Path) -> dict[str, dict[str, str]]:
         line = f"{table}, line {reader.line_num}"
         if "" in row or None in row.values():
             raise ValueError(f"labels: {line} has {'more' if '' in row else 'fewer'} cells than the first line")
-        file = Path(row["file"].strip()).as_posix()
+        file = _plain(Path(row["file"].strip().replace("\\", "/")).as_posix())
         if file in rows:
             raise ValueError(f"labels: {line} names {file} a second time")
         rows[file] = {name: value for name in LABELS if (value := _value(row.get(name, ""))) != ANY}
@@ -299,6 +308,9 @@ def _blocks(path: Path, sample_rate_hz: int) -> Iterator[np.ndarray]:
         if file.format == "OGG" and not (0 <= page < len(tail) - 5 and tail[page + 5] & 4):  # RFC 3533: last page
             raise Refused("truncated: its last page is missing")
         rate_hz, read = file.samplerate, 0
+        if rate_hz < LOWEST_HZ:
+            raise Refused(f"its header says {rate_hz} Hz, allowed from {LOWEST_HZ} Hz")
+        low, high = math.inf, -math.inf
         resampler = soxr.ResampleStream(rate_hz, sample_rate_hz, 1, dtype="float32")
         while True:
             try:
@@ -309,10 +321,13 @@ def _blocks(path: Path, sample_rate_hz: int) -> Iterator[np.ndarray]:
                 raise Refused(f"holds NaN or infinity after {read / rate_hz:.1f} s")
             read += len(block)
             if len(block):
+                low, high = min(low, float(block.min())), max(high, float(block.max()))
                 yield resampler.resample_chunk(block.mean(1))
                 continue
             if read < (1 - MISSING) * file.frames:
                 raise Refused(f"truncated: {read / rate_hz:.1f} of {file.frames / rate_hz:.1f} s are there")
+            if low == high != 0:
+                raise Refused(f"no sound: every sample is {low:g}")
             if read:
                 yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
             return
@@ -423,6 +438,11 @@ def _settle(
     return total
 
 
+def _plain(file: str) -> str:
+    """A path as it is compared: some systems store an accent as a character of its own."""
+    return unicodedata.normalize("NFC", file)
+
+
 def _folder_labels(file: str) -> dict[str, str]:
     folders = file.split("/")[:-1]
     values = {name: _value(folder) for name, folder in zip(REQUIRED, folders, strict=False)}
@@ -462,11 +482,7 @@ def _read_manifest(out: Path) -> dict[str, Any] | None:
 
 
 def _write(path: Path, manifest: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_text(json.dumps(manifest, ensure_ascii=False, indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, json.dumps(manifest, ensure_ascii=False, indent=1))
     except OSError as error:
         raise ValueError(f"out: {path.parent} cannot be written ({error}); what is there is whole") from error
-    finally:
-        temporary.unlink(missing_ok=True)

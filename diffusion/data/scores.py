@@ -293,7 +293,7 @@ def read_file(root: Path, index: int, name: str) -> list[Piece]:
         _log.warning("%s left out: %s", name, error)
         return []
     scores = list(parsed.scores) if isinstance(parsed, stream.Opus) else [parsed]
-    rhythms = tune_rhythms(path.read_text("utf-8", errors="replace")) if path.suffix == ".abc" else {}
+    rhythms = tune_rhythms(path.read_text(encoding="utf-8", errors="replace")) if path.suffix == ".abc" else {}
     pieces = []
     for number, score in enumerate(scores):
         title = score.metadata.title if score.metadata else None

@@ -1,10 +1,9 @@
-"""Beliefs kept inside the range of the data."""
+"""Denoisers whose belief stays within the range of the data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,12 +13,10 @@ from diffusion.theory import Cond, Denoiser, Estimate, Schedule
 
 @dataclass(frozen=True)
 class Clipped:
-    """x0 clipped to the data's bounds, and eps made to agree (Ho et al. 2020, as their code samples)."""
+    """x0 clipped to the bounds of the data, and eps computed from it (as in the code of Ho et al. 2020)."""
 
     inner: Denoiser
     bounds: tuple[float, float]
-    title: ClassVar[str] = "Static clipping"
-    summary: ClassVar[str] = "Cut every belief to the range of the data: what the network exaggerates cannot add up."
 
     @property
     def schedule(self) -> Schedule:
@@ -33,17 +30,13 @@ class Clipped:
 
 @dataclass(frozen=True)
 class Constrained:
-    """x0 brought by a function (B, ...) -> (B, ...) to where data can be, and eps made to agree.
+    """x0 passed through a function (B, ...) -> (B, ...), and eps computed from it.
 
-    What one range for all elements cannot say: where a clip is silent, a projection, a limiter.
+    The function may be whatever data obey: a projection, silence in some frames, a limiter.
     """
 
     inner: Denoiser
     constrain: Callable[[Tensor], Tensor]
-    title: ClassVar[str] = "Constraint"
-    summary: ClassVar[str] = (
-        "Bring every belief to what is known of the data as a whole, such as how far peaks stand out."
-    )
 
     @property
     def schedule(self) -> Schedule:
@@ -59,17 +52,13 @@ class Constrained:
 class DynamicallyClipped:
     """x0 clipped to the range that holds `fraction` of it, then shrunk to the bounds (Saharia et al. 2022, 2.3).
 
-    A clip whose values lie within the bounds that far is clipped to the bounds and not shrunk. Strong guidance drives
-    whole beliefs out of the data's range: clipping alone would leave them flat at the bounds.
+    A clip with that fraction already within the bounds is only clipped. Strong guidance drives whole beliefs beyond the
+    range of the data, and clipping alone would leave them flat at the bounds.
     """
 
     inner: Denoiser
     bounds: tuple[float, float]
     fraction: float = 0.995
-    title: ClassVar[str] = "Dynamic clipping"
-    summary: ClassVar[str] = (
-        "Where too much of a belief leaves the range of the data, shrink it all back instead of cutting it flat."
-    )
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:

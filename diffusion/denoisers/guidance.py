@@ -13,7 +13,7 @@ from diffusion.theory import Cond, Denoiser, Estimate, LogVariance, Mix, Schedul
 
 
 class Rule(Protocol):
-    """How far the belief goes where the labels push it.
+    """How far guidance moves the belief along what the labels changed in it.
 
     x0 (B, ...) is the labelled belief, changes (L, B, ...) what each of L labels (or all together) changed in it, and
     strengths (L, B, 1, ...) the guidance scales less 1. Returns the guided x0 (B, ...).
@@ -24,7 +24,7 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class Plain:
-    """Every change goes on as it began (Ho & Salimans 2022, eq. 6)."""
+    """Each change once more for each unit of strength (Ho & Salimans 2022, eq. 6)."""
 
     title: ClassVar[str] = "Plain"
     summary: ClassVar[str] = "Go on in the direction in which the labels changed the belief, however far that leads."
@@ -35,10 +35,10 @@ class Plain:
 
 @dataclass(frozen=True)
 class Rescaled:
-    """Another rule's result, brought back towards the spread of the labelled belief (Lin et al. 2023, eqs. 15-16).
+    """Another rule, rescaled towards the standard deviation of the labelled belief (Lin et al. 2023, eqs. 15-16).
 
-    The paper rescales the network's output; here it is x0, whatever the network predicts. Factor 0 leaves it alone,
-    1 gives every clip exactly the spread that it has without guidance.
+    The paper rescales the network's output; here it is x0, whatever the network predicts. Factor 0 changes nothing,
+    1 gives every clip exactly the standard deviation that it has without guidance.
     """
 
     factor: float = 0.7
@@ -58,11 +58,11 @@ class Rescaled:
 
 @dataclass(frozen=True)
 class Projected:
-    """Only `eta` of each change's part along the belief itself, which saturates (Sadat et al. 2024, eqs. 5-7).
+    """Of each change the part orthogonal to the belief, and `eta` of the parallel part (Sadat et al. 2024, eqs. 5-7).
 
-    A change whose root mean square per element exceeds `limit` is first shrunk to it; the paper's r is `limit` times
-    the root of the number of elements. Its momentum, the one part with a memory, is left out. The inner products run
-    in float32 at least: in half precision they would not be accurate enough to be removed.
+    The parallel part only makes the belief larger. A change whose root mean square per element exceeds `limit` is first
+    shrunk to it; the paper's r is `limit` times the root of the number of elements. The paper's momentum is left out,
+    since it needs a memory. The inner products run in float32 at least: half precision is too coarse to remove them.
     """
 
     eta: float = 0.0
@@ -88,11 +88,12 @@ class Projected:
 
 @dataclass(frozen=True)
 class Moving:
-    """Another rule for what moves: deviations from the mean over the last axis, which is time. The mean stays labelled.
+    """Another rule, applied to what moves: the deviations from the mean over the last axis, which is time.
 
-    The mean over time of every band is the sound of the instruments and how loud they are, which a style hardly
-    changes; exaggerated, it makes every clip of a style sound alike. What moves can be made larger as a whole, too:
-    every attack stronger, so that a clip must be turned down for its peaks. `Projected` leaves that out.
+    The mean itself stays that of the labelled belief. The mean of every band is the sound of the instruments and how
+    loud they are. A style hardly changes it, and exaggerating it makes all clips of a style sound alike. Among what
+    moves, a plain rule would also make every attack stronger, and the peaks would force the clip to be turned down.
+    `Projected` leaves that part out.
     """
 
     rule: Rule = Projected()
@@ -109,29 +110,27 @@ PLAIN = Plain()
 
 @dataclass(frozen=True)
 class Guided:
-    """What the labels change in the belief, `scale` times over; 1 is off.
+    """Classifier-free guidance: what the labels change in the belief, `scale` times over; 1 is off.
 
     One scale, (B,) or (), holds for all labels together: x0 + (scale - 1) (x0 - any), where every label of `any` is
     the null index 0 (Ho & Salimans 2022, eq. 6, written with w = 1 for off). One scale per label, {name: (B,) or ()},
-    adds (scale - 1) (x0 - without) for each, `without` knowing all labels but that one: it sharpens what the others
-    leave open of this label, log p(label | x_t, others). The two agree for equal scales where the labels bear on x_t
-    independently. A scale of 1 for the whole batch costs nothing, any other one more pass; all passes go as one batch.
-    What `also` names is withheld together with any label, where it is told at all: its pull is exaggerated as well.
-    A learned variance stays the labelled one.
+    adds (scale - 1) (x0 - without) for each, where `without` knows all labels but that one. It sharpens
+    log p(label | x_t, others). The two agree for equal scales if the labels bear on x_t independently. A scale of 1 for
+    the whole batch costs nothing, any other one more pass; all passes go as one batch. Labels in `also` are withheld
+    together with any other, if they are given at all, and so are exaggerated with it. A learned variance stays the
+    labelled one.
 
-    `foils` {name: (values + 1,) int64} say what the belief is compared with in place of "any": for each index of a
-    label that of the value most easily taken for it. In theory the belief without the label is near that of the foil
-    wherever the two are confused; a network, which was seldom asked for it, has it near the average of all values, and
-    going away from that leads past one's own.
+    `negatives` {name: (values + 1,) int64} are compared with in place of "any": for each index of a label that of
+    another value, the one most easily confused with it. In theory the belief without the label is close to that of the
+    negative wherever the two are confused. But a network has seldom been trained without the label. Its belief is then
+    close to the average over all values, and leading away from that average overshoots.
     """
 
     inner: Denoiser
     scale: Tensor | Mapping[str, Tensor]
     rule: Rule = PLAIN
     also: tuple[str, ...] = ()
-    foils: Mapping[str, Tensor] = field(default_factory=dict)
-    title: ClassVar[str] = "Classifier-free guidance"
-    summary: ClassVar[str] = "Exaggerate what the chosen labels change: closer to the label, less varied."
+    negatives: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def schedule(self) -> Schedule:
@@ -154,7 +153,7 @@ class Guided:
         return Estimate(PLAIN(x0, x0 - x0_without, strengths), PLAIN(eps, eps - eps_without, strengths), variance)
 
     def _passes(self, cond: Cond) -> tuple[list[Tensor], list[Cond]]:
-        """The scales that are on, and for each the labels of the pass that it compares with."""
+        """The scales that are on, and for each the labels of the pass that the belief is compared with."""
         if isinstance(self.scale, Tensor):
             scales = [(self.scale, {name: torch.zeros_like(label) for name, label in cond.items()})]
         else:
@@ -168,8 +167,8 @@ class Guided:
     def _without(self, label: str, cond: Cond) -> dict[str, Tensor]:
         withheld = [name for name in (label, *self.also) if name in cond]
         without = {**cond, **{name: torch.zeros_like(cond[name]) for name in withheld}}
-        if label in self.foils:
-            without[label] = self.foils[label].to(cond[label].device)[cond[label]]
+        if label in self.negatives:
+            without[label] = self.negatives[label].to(cond[label].device)[cond[label]]
         return without
 
 
@@ -177,17 +176,13 @@ class Guided:
 class Interval:
     """One denoiser inside a range of log-SNR, bounds included, and another outside (Kynkäänniemi et al. 2024).
 
-    With a guided one inside, guidance leaves the noisiest levels their variety and the cleanest their detail, and
-    costs nothing there. The paper's sigma is exp(-log_snr / 2).
+    With a guided denoiser inside, the noisiest levels keep their variety and the cleanest their detail, and guidance
+    costs no pass there. The paper's sigma is exp(-log_snr / 2).
     """
 
     inside: Denoiser
     outside: Denoiser
     log_snr_range: tuple[float, float]
-    title: ClassVar[str] = "Guidance interval"
-    summary: ClassVar[str] = (
-        "Guide only in the middle of the way: early guidance costs variety, late guidance does nothing."
-    )
 
     def __post_init__(self) -> None:
         low, high = self.log_snr_range

@@ -1,4 +1,4 @@
-"""A network as a denoiser: what its output means."""
+"""A network as a denoiser: what its output means, and in which format it runs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from diffusion.theory import Cond, Estimate, Level, LogVariance, Mix, Schedule, Spread, broadcast, gaussian_belief
+from diffusion.theory import (
+    Cond,
+    Denoiser,
+    Estimate,
+    Level,
+    LogVariance,
+    Mix,
+    Schedule,
+    Spread,
+    broadcast,
+    gaussian_belief,
+)
 
 
 class Network(Protocol):
@@ -18,9 +30,9 @@ class Network(Protocol):
 
 
 def _from_moments(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
-    """The network names, for each bin, the mean and log variance of what x0 could be there; x0 follows exactly.
+    """The network gives for each bin the mean and the log variance of a Gaussian; x0 is that Gaussian's exact belief.
 
-    Near the data the belief becomes x_t itself, near pure noise the mean: the network has to learn neither.
+    Near the data the belief becomes x_t itself, near pure noise the mean. The network need learn neither of the two.
     """
     mean, log_variance = output.chunk(2, dim=1)
     x0 = gaussian_belief(x_t, level, mean, log_variance.clamp(-12, 4).exp())
@@ -28,10 +40,11 @@ def _from_moments(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
 
 
 def _from_moments_and_spread(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
-    """Moments, and in a third part log Var[x0 | x_t] less what it is for data of unit variance that nobody knows.
+    """Moments, and in a third part log Var[x0 | x_t] less its value for white data of unit variance.
 
-    It does not follow from the moments: their variance is whatever weighs x_t best against the mean, and far too small
-    where the mean is wrong. From above, a likelihood comes down to the truth gently; from below its gradient explodes.
+    It does not follow from the moments: their variance is the one that weighs x_t best against the mean, and is far too
+    small where the mean is wrong. Learning begins with a variance that is too large, since the gradient of a likelihood
+    is gentle above the true variance and explodes below it.
     """
     moments, correction = output.tensor_split([2 * x_t.shape[1]], dim=1)
     unknown = (level.sigma**2 / (level.alpha**2 + level.sigma**2)).log()
@@ -40,7 +53,7 @@ def _from_moments_and_spread(x_t: Tensor, level: Level, output: Tensor) -> Estim
 
 
 def _eps_and_mix(x_t: Tensor, level: Level, output: Tensor) -> Estimate:
-    """The noise, and through a sigmoid where the variance lies between its bounds (Nichol & Dhariwal 2021, eq. 15)."""
+    """The noise, and through a sigmoid the variance's place between its bounds (Nichol & Dhariwal 2021, eq. 15)."""
     eps, fraction = output.chunk(2, dim=1)
     return replace(Estimate.from_eps(x_t, level, eps), variance=Mix(fraction.sigmoid()))
 
@@ -62,7 +75,7 @@ PREDICTIONS: dict[str, Callable[[Tensor, Level, Tensor], Estimate]] = {
 }
 
 LEARNED_VARIANCES = ("moments-spread", "eps-mix", "eps-log-variance")
-"""The predictions whose estimates carry a variance of their own."""
+"""The predictions that have a learned variance."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +94,20 @@ class NetworkDenoiser:
         level = self.schedule(t)
         output = self.network(x_t, self.schedule.log_snr(t).to(x_t), cond)
         return PREDICTIONS[self.prediction](x_t, level, output.to(x_t))
+
+
+@dataclass(frozen=True)
+class InFormat:
+    """The inner denoiser with its matrices multiplied in `dtype`; float32 changes nothing."""
+
+    inner: Denoiser
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.inner.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.inner(x_t, t, cond)

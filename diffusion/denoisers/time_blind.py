@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,17 +14,15 @@ from .network import PREDICTIONS
 
 @dataclass(frozen=True)
 class TimeBlind:
-    """The inner denoiser asked at one fixed time, and its answer taken for the true one.
+    """The inner denoiser evaluated at one fixed time, whatever t is.
 
-    `prediction`, x0, eps or v, is what the answer is read as: around a network of that prediction this is the same
-    network without its time input, in training as in sampling.
+    Its belief is read as `prediction` (x0, eps or v), and that is taken to hold at t. Around a network with that
+    prediction this is the same network without its time input, in training and in sampling.
     """
 
     inner: Denoiser
     prediction: str = "eps"
     fixed_t: float = 0.5
-    title: ClassVar[str] = "Time-blind"
-    summary: ClassVar[str] = "Hide from the network how noisy its input is: it has to guess, and the samples show it."
 
     def __post_init__(self) -> None:
         if self.prediction not in ("x0", "eps", "v"):

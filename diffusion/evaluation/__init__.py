@@ -1,1 +1,1 @@
-"""What generated clips are worth: a classifier that hears them, distances, statistics and a report."""
+"""How good generated clips are: a classifier, embeddings, distances, statistics and a report."""

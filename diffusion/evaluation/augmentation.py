@@ -1,4 +1,4 @@
-"""What a sound font, a mixing desk, a decoder or a generator may change in features without changing the music."""
+"""Random changes of features that leave the music as it is: those of other sound fonts, rooms, decoders and models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diffusion.audio.mel import MelParameters
 
 GAIN = 0.35  # in units of the features: about 12 dB
 TILT = 0.4
-SLOPE = 0.8  # of the bands above a random one
+SLOPE = 0.8  # at the highest band, of those above a random one
 SEMITONES = 3
 TEMPO = 0.05  # no more: how fast the notes go is what tells a chorale from a madrigal
 NOISE = 0.06

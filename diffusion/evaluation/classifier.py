@@ -1,9 +1,9 @@
-"""A small listener: which style and which ensemble is this, and is it music at all?
+"""A small classifier: which style and which ensemble is this, and is it music at all?
 
 It is trained on the `ear` split alone: other pieces and other sound fonts than the generator ever sees.
-Besides the styles it knows one more answer, "none": clips whose frames are shuffled and clips of one held chord, both
-made from music of the ear split. Without it, a listener may name the style from timbre and register alone, and a
-generator of a single chord would pass. So a clip counts for its style only if it is heard as that style and as music.
+Besides the styles it has one more answer, "none", for clips of shuffled frames and of one held chord, both made from
+music of the ear split. Without it a classifier may name the style by timbre and register alone, and a model that makes
+a single chord would pass. So a clip counts for its style only if it is named that style, and not "none".
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from diffusion.audio.mel import MelParameters
 from diffusion.data.dataset import Features
 from diffusion.evaluation.augmentation import augment
 from diffusion.evaluation.controls import hold_chord, shuffle_frames
+from diffusion.files import write_text, written
 from diffusion.networks.precision import fast_dtype
 
 NONE = "none"
@@ -39,11 +40,11 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class EarConfig:
-    """What an ear knows and hears: the names of its answers, the features' settings, the frames of a clip.
+    """What a classifier is: the names of its answers, the parameters of its features, the frames of a clip.
 
-    `time_stride` is that of the first layer and `time_layers` how many convolutions follow over time alone, each
-    reaching twice as far as the one before. With `rhythm` it also hears how attacks recur: what tells a jig from a reel
-    is whether the beat divides in three or two.
+    `time_stride` is that of the first layer. `time_layers` is how many convolutions follow over time alone, each
+    reaching twice as far as the one before. With `rhythm` another input is how attacks recur: a jig differs from a reel
+    by beats that divide in three, not in two.
     """
 
     styles: tuple[str, ...]
@@ -73,7 +74,7 @@ class Judgement:
 class Ear(nn.Module):
     """Features (B, 1, bands, frames) -> Judgement. Convolutions over frequency and time, then over time alone.
 
-    A second input channel is the clip less each band's mean over time: what changes, whatever the timbre.
+    A second input channel is the clip less each band's mean over time: what changes, without the timbre.
     """
 
     def __init__(self, config: EarConfig) -> None:
@@ -133,8 +134,8 @@ class Ear(nn.Module):
 def recurrence(features: Tensor) -> Tensor:
     """How attacks of features (B, 1, bands, F) recur, in all bands, the lower and the upper: (B, 3 * (LAGS + PULSES)).
 
-    The autocorrelation of how much bands rise from frame to frame: at lags spread evenly over the octaves up to about
-    three seconds, and at multiples of the quickest pulse, by which it no longer matters how fast the music goes.
+    It is the autocorrelation of how much bands rise from frame to frame. The lags are spread evenly over the octaves up
+    to about three seconds; further lags are multiples of the quickest pulse, which do not depend on the tempo.
     """
     rises = features[:, 0].float().diff(dim=-1).clamp(min=0)
     half = rises.shape[1] // 2
@@ -194,13 +195,13 @@ class TrainingSet:
     rows: dict[tuple[int, int], list[int]]
     frames: int
 
-    def draw(self, rng: np.random.Generator, key: tuple[int, int] | None = None) -> tuple[Tensor, tuple[int, int]]:
-        """A crop (1, bands, frames) and its labels (style, ensemble) from 1; `key` asks for those labels."""
-        keys = sorted(self.rows)
-        key = keys[int(rng.integers(len(keys)))] if key is None else key
-        clip = self.features.performance(self.rows[key][int(rng.integers(len(self.rows[key])))])
+    def draw(self, rng: np.random.Generator, pair: tuple[int, int] | None = None) -> tuple[Tensor, tuple[int, int]]:
+        """A crop (1, bands, frames) and its labels (style, ensemble) from 1, which are `pair` if that is given."""
+        pairs = sorted(self.rows)
+        pair = pairs[int(rng.integers(len(pairs)))] if pair is None else pair
+        clip = self.features.performance(self.rows[pair][int(rng.integers(len(self.rows[pair])))])
         start = int(rng.integers(clip.shape[-1] - self.frames + 1))
-        return clip[..., start : start + self.frames], key
+        return clip[..., start : start + self.frames], pair
 
 
 def hold_back(features: Features, frames: int, fraction: float, seed: int) -> tuple[TrainingSet, TrainingSet]:
@@ -231,9 +232,9 @@ def hold_back(features: Features, frames: int, fraction: float, seed: int) -> tu
 
 @dataclass(frozen=True)
 class EarTraining:
-    """How an ear is trained. `round_trips` clips are decoded and encoded again once; a quarter of each batch is theirs.
+    """How a classifier is trained. `controls` is the fraction of control clips, whose style is "none".
 
-    `controls` is the fraction of clips that are none of the styles.
+    A quarter of each batch comes from a bank of `round_trips` clips that were decoded and encoded again.
     """
 
     steps: int = 2400
@@ -244,13 +245,13 @@ class EarTraining:
     controls: float = 0.15
     held_back: float = 0.12
     round_trips: int = 96
-    iterations: int = 6  # of Griffin-Lim: fewer than anyone listens to, so the artefacts are on the safe side
+    iterations: int = 6  # of Griffin-Lim: few, so that its artefacts are stronger than in any clip that is judged
     check_steps: int = 50
     seed: int = 0
 
 
 def as_heard(features: Tensor, codec: LogMelCodec, batch: int = 8) -> Tensor:
-    """Features (B, 1, bands, F) of the clips that one hears: decoded, finished, encoded again."""
+    """Features (B, 1, bands, F) as heard: decoded, finished, encoded again."""
     parts = [
         codec.encode(finish(codec.decode(rows), codec.mel.sample_rate_hz)).clamp(*codec.bounds)
         for rows in features.float().split(batch)
@@ -259,7 +260,7 @@ def as_heard(features: Tensor, codec: LogMelCodec, batch: int = 8) -> Tensor:
 
 
 def spoil(clip: Tensor, rng: np.random.Generator) -> Tensor:
-    """A control of random kind and grain made from clip (1, bands, F)."""
+    """A control clip of random kind and grain, made from a clip (1, bands, F)."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     grain = int(2 ** rng.uniform(0, 3.6))
     return (shuffle_frames if rng.random() < 0.5 else hold_chord)(clip, generator, grain)
@@ -271,7 +272,7 @@ _Item = tuple[Tensor, tuple[int, int], bool]
 
 @dataclass(frozen=True)
 class _Examples:
-    """Clips (B, 1, bands, frames), style answers (B,) and ensembles (B,) from 0; ensemble -1 where none is asked."""
+    """Clips (B, 1, bands, frames), style answers (B,) and ensembles (B,) from 0; ensemble -1 for controls."""
 
     clips: Tensor
     style: Tensor
@@ -281,8 +282,8 @@ class _Examples:
 def _examples(items: list[_Item], none: int) -> _Examples:
     return _Examples(
         torch.stack([clip for clip, _, _ in items]),
-        torch.tensor([none if spoilt else key[0] - 1 for _, key, spoilt in items]),
-        torch.tensor([-1 if spoilt else key[1] - 1 for _, key, spoilt in items]),
+        torch.tensor([none if spoilt else pair[0] - 1 for _, pair, spoilt in items]),
+        torch.tensor([-1 if spoilt else pair[1] - 1 for _, pair, spoilt in items]),
     )
 
 
@@ -295,12 +296,12 @@ def _loss(judgement: Judgement, examples: _Examples, smoothing: float) -> Tensor
 
 
 def _items(data: TrainingSet, count: int, controls: float, rng: np.random.Generator) -> list[_Item]:
-    keys = sorted(data.rows)
+    pairs = sorted(data.rows)
     items: list[_Item] = []
     for i in range(count):
-        clip, key = data.draw(rng, keys[i % len(keys)])
+        clip, pair = data.draw(rng, pairs[i % len(pairs)])
         spoilt = bool(rng.random() < controls)
-        items.append((spoil(clip, rng) if spoilt else clip, key, spoilt))
+        items.append((spoil(clip, rng) if spoilt else clip, pair, spoilt))
     return items
 
 
@@ -315,9 +316,9 @@ def train_ear(
     training: EarTraining | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
 ) -> tuple[Ear, dict[str, Any]]:
-    """Train an ear on a split; returns the weights that were best on families held back, and what was measured.
+    """Train a classifier on a split: the weights that were best on families held back, and a record of the training.
 
-    The same features and seed give the same ear on one machine.
+    The same features and seed give the same weights on one machine.
     """
     training = training or EarTraining()
     settings = features.settings
@@ -333,7 +334,7 @@ def train_ear(
         if not items:
             return []
         clips = as_heard(torch.stack([clip for clip, _, _ in items]), codec)
-        return [(clip, key, spoilt) for clip, (_, key, spoilt) in zip(clips, items, strict=True)]
+        return [(clip, pair, spoilt) for clip, (_, pair, spoilt) in zip(clips, items, strict=True)]
 
     bank_rng = np.random.default_rng((training.seed, 1))
     bank = heard(_items(learn, training.round_trips, training.controls, bank_rng))
@@ -351,12 +352,12 @@ def train_ear(
         items = []
         for _ in range(training.batch):
             if bank and rng.random() < 0.25:
-                clip, key, spoilt = bank[int(rng.integers(len(bank)))]
+                clip, pair, spoilt = bank[int(rng.integers(len(bank)))]
             else:
-                clip, key = learn.draw(rng)
+                clip, pair = learn.draw(rng)
                 spoilt = bool(rng.random() < training.controls)
                 clip = spoil(clip, rng) if spoilt else clip
-            items.append((augment(clip, frames, rng, mel), key, spoilt))
+            items.append((augment(clip, frames, rng, mel), pair, spoilt))
         examples = _examples(items, none)
         ear.train()
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
@@ -393,16 +394,14 @@ def save_ear(folder: Path, ear: Ear, record: dict[str, Any]) -> None:
         name: (value.half() if value.is_floating_point() else value).contiguous()
         for name, value in ear.state_dict().items()
     }
-    partial = folder / f".{WEIGHTS}"
-    save_file(tensors, partial)
-    partial.replace(folder / WEIGHTS)
-    partial = folder / f".{CONFIG}"
-    partial.write_text(json.dumps({"format": FORMAT, "ear": asdict(ear.config), "record": record}, indent=1) + "\n")
-    partial.replace(folder / CONFIG)
+    with written(folder / WEIGHTS) as partial:
+        save_file(tensors, partial)
+    stored = {"format": FORMAT, "ear": asdict(ear.config), "record": record}
+    write_text(folder / CONFIG, json.dumps(stored, indent=1) + "\n")
 
 
 def load_ear(folder: Path) -> Ear:
-    """Read an ear; FileNotFoundError if a file is missing, ValueError if one is damaged or not ours."""
+    """Read a classifier; FileNotFoundError if a file is missing, ValueError if one is damaged or not ours."""
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
@@ -410,7 +409,7 @@ def load_ear(folder: Path) -> Ear:
                 f"classifier: {folder} has no file {name}; python -m diffusion evaluate --train-classifier {folder}"
             )
     try:
-        stored = json.loads((folder / CONFIG).read_text())
+        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if stored["format"] != FORMAT:
             raise ValueError(f"format: got {stored['format']!r}, this version reads {FORMAT}")
         s = stored["ear"]

@@ -1,12 +1,12 @@
-"""The clips that are judged: generated ones, real ones and controls, each as features and as one hears it."""
+"""The clips that are judged: generated ones, real ones and controls, each as features and as heard."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,55 +21,63 @@ from diffusion.audio.codec import LogMelCodec
 from diffusion.audio.loudness import clip_gain, finish
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Checkpoint
+from diffusion.compose import Composed, compose
 from diffusion.data.dataset import Features
 from diffusion.data.labels import GUIDED
-from diffusion.data.prior import draw
-from diffusion.denoisers import GUIDANCE_RULES
+from diffusion.denoisers import InFormat
 from diffusion.evaluation.controls import CONTROLS
+from diffusion.files import written
 from diffusion.networks.precision import fast_dtype
+from diffusion.request import Request
 from diffusion.samplers import SAMPLERS, evaluations
-from diffusion.theory import GRIDS, LOG_SNR_RANGE, STEPPED_GRIDS, SeededNoise
+from diffusion.settings import SETTINGS
+from diffusion.theory import GRIDS
+
+CLIPS_A_SEED = 1_000_000
+"""How many clips have seeds of their own for each seed of an evaluation."""
 
 Measure = Callable[[Tensor, Tensor], dict[str, Tensor]]
-"""(waves (B, N), what one hears (B, 1, bands, F)) -> numbers (B,) by name."""
+"""(waves (B, N), their features (B, 1, bands, F)) -> numbers (B,) by name."""
+
+VISITOR = Request(labels={}, seed=0)
+"""The settings of a visitor who changes none."""
 
 
 @dataclass(frozen=True)
 class Way:
     """How clips are generated; by default as for a visitor who changes nothing.
 
-    `length` is in clips of the length that the checkpoint was trained on, `guidance_from` a log-SNR.
+    `length` is in clips of the length that the checkpoint was trained on, and `evaluations` bound the steps. Everything
+    else is a setting of a request. ValueError names the one that is wrong.
     """
 
-    sampler: str = "unipc"
-    evaluations: int = 20
-    guidance_scale: float = 1.8
+    sampler: str = VISITOR.sampler
+    evaluations: int = VISITOR.evaluations
+    guidance_scale: float = VISITOR.guidance_scale
     length: float = 1.0
-    grid: str = "leap"
-    guidance_rule: str = "moving"
-    guidance_from: float = -4.5
+    grid: str = VISITOR.grid
+    guidance_rule: str = VISITOR.guidance_rule
+    guidance_from: float = VISITOR.guidance_from
 
     def __post_init__(self) -> None:
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"sampler: got {self.sampler!r}, allowed {', '.join(SAMPLERS)}")
-        if not 1 <= self.guidance_scale < float("inf"):
-            raise ValueError(f"guidance_scale: got {self.guidance_scale}, need a number from 1 (off)")
+        for name, value in self.settings.items():
+            SETTINGS[name].checked(value)
         if not 0 < self.length < float("inf"):
             raise ValueError(f"length: got {self.length}, need a positive number")
-        if self.grid not in STEPPED_GRIDS:
-            raise ValueError(f"grid: got {self.grid!r}, allowed {', '.join(STEPPED_GRIDS)}")
-        if self.guidance_rule not in GUIDANCE_RULES:
-            raise ValueError(f"guidance_rule: got {self.guidance_rule!r}, allowed {', '.join(GUIDANCE_RULES)}")
-        low, high = LOG_SNR_RANGE
-        if not low <= self.guidance_from <= high:
-            raise ValueError(
-                f"guidance_from: got {self.guidance_from}, allowed log-SNR {low:g} (all along) to {high:g}"
-            )
-        _ = self.steps
+        self.request({}, 0)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What of it is a setting of a request."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name in SETTINGS}
+
+    def request(self, labels: Mapping[str, str], seed: int) -> Request:
+        """The request of one clip."""
+        return VISITOR.changed(**labels, **self.settings, steps=self.steps, seed=seed)
 
     @property
     def steps(self) -> int:
-        """The most steps that need no more evaluations than these; ValueError where even one step needs more."""
+        """The most steps that need at most these evaluations; ValueError where even one step needs more."""
         first, second, third = (evaluations(SAMPLERS[self.sampler], GRIDS[self.grid], steps) for steps in (1, 2, 3))
         if self.evaluations < first:
             raise ValueError(f"evaluations: got {self.evaluations}, but {self.sampler} needs at least {first}")
@@ -88,10 +96,10 @@ class Way:
 
 @dataclass(frozen=True)
 class ClipSet:
-    """N clips under one name, with what they were meant to be: `style` and `ensemble` (N,) counted from 0.
+    """N clips under one name, with the labels that they should have: `style` and `ensemble` (N,) counted from 0.
 
-    `features` and `heard` (N, 1, bands, F): as made, and decoded, finished and encoded again. `gain` (N,) is what the
-    decoded waves were amplified by; `measures` {group: {name: (N,)}} were taken on the finished waves.
+    `features` (N, 1, bands, F) are as made, `heard` (N, 1, bands, F) were decoded, finished and encoded again. `gain`
+    (N,) is by how much the decoded waves were amplified. `measures` {group: {name: (N,)}} are of the finished waves.
     """
 
     name: str
@@ -118,14 +126,14 @@ class ClipSet:
         )
 
     def undecoded(self, mel: MelParameters) -> Tensor:
-        """The features (N, 1, bands, F), as loud as the clips are heard: what a perfect decoder would leave of them."""
+        """The features (N, 1, bands, F), as loud as the finished clips: what a perfect decoder would give."""
         level = self.gain.log() / mel.scale
         return (self.features + level[:, None, None, None]).clamp(*mel.bounds)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a set is made, batch by batch. `settings` (JSON values) decide every clip, and name its place on disk.
+    """How a set is made, batch by batch. `settings` (JSON values) decide every clip, and name its folder on disk.
 
     `make(rows)` gives features (len(rows), 1, bands, F) of the clips with these indices. A clip is the same in a set
     of any length.
@@ -149,7 +157,7 @@ def digest(*settings: Any) -> str:
 
 @dataclass(frozen=True)
 class Playback:
-    """From features to what one hears; `decoder` names what decodes, its weights included."""
+    """From features to sound. `decoder` names the decoder, its weights included."""
 
     codec: LogMelCodec
     decoder: str
@@ -165,7 +173,10 @@ class Playback:
 
 
 def load_playback(mel: MelParameters, vocoder: Path | None, device: torch.device | None = None) -> Playback:
-    """With the vocoder in a folder, as fast as the device allows, or with Griffin-Lim where it is None."""
+    """With the vocoder in a folder, in the device's fastest format, or with Griffin-Lim where it is None.
+
+    ValueError for a vocoder of other features.
+    """
     device = device or torch.device("cpu")
     if vocoder is None:
         return Playback(LogMelCodec(mel).to(device), "Griffin-Lim")
@@ -186,56 +197,43 @@ def pairs(styles: int, ensembles: int, clips: int) -> tuple[Tensor, Tensor]:
 
 
 def compiled(checkpoint: Checkpoint) -> Checkpoint:
-    """The same model with its network compiled, anew for every shape of its inputs; its weights may not change."""
+    """The same model with its network compiled, once for every shape of its inputs; its weights may not change."""
     network = torch.compile(checkpoint.network, dynamic=False, options={"freezing": True})
     assert isinstance(network, nn.Module)
     return replace(checkpoint, network=network)
 
 
 def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = None) -> Recipe:
-    """`clips` clips for each pair of style and ensemble, every other label drawn as the training music has it.
+    """`clips` clips for each pair of style and ensemble, as the page composes them; all other labels are left open.
 
-    Clip i has its own noise, seeded by (seed, i). Of clips longer than those that the checkpoint was trained on, it is
-    the last stretch of that length: what a beginning may lead to. ValueError for a length of no whole patches.
+    The seed of clip i is CLIPS_A_SEED * seed + i. Clips may be longer than those that the checkpoint was trained on:
+    then only their last stretch of that length is judged, to see what a beginning leads to. ValueError for a length
+    that is no whole number of patches, and for a seed beyond those of requests.
     """
     way = way or Way()
     configuration = checkpoint.configuration
+    styles, ensembles = (configuration.labels[name] for name in ("style", "ensemble"))
     frames, patch = configuration.frames * way.length, getattr(checkpoint.network, "patch_frames", 1)
     if frames % patch:
         raise ValueError(f"length: {way.length:g} times {configuration.frames} frames, need a multiple of {patch}")
-    style, ensemble = pairs(len(configuration.labels["style"]), len(configuration.labels["ensemble"]), clips)
-    mel = MelParameters(**configuration.codec)
+    style, ensemble = pairs(len(styles), len(ensembles), clips)
+    requests = [
+        way.request({"style": styles[s], "ensemble": ensembles[e]}, CLIPS_A_SEED * seed + i)
+        for i, (s, e) in enumerate(zip(style.tolist(), ensemble.tolist(), strict=True))
+    ]
     device = next(checkpoint.network.parameters()).device
-    dtype = fast_dtype(device)
+    denoiser = InFormat(checkpoint.denoiser, device, fast_dtype(device))
 
     def make(rows: range) -> Tensor:
-        noise = SeededNoise([seed * 1_000_000 + i for i in rows])
-        x = noise(0, torch.empty(len(rows), 1, mel.bands, int(frames), device=device))
-        scale = torch.full((len(rows),), way.guidance_scale, device=device)
-        rule = GUIDANCE_RULES[way.guidance_rule]
-        labels = []
-        for i, own_seed in zip(rows, noise.seeds, strict=True):
-            chosen = {"style": int(style[i]) + 1, "ensemble": int(ensemble[i]) + 1}
-            labels.append(chosen | draw(configuration.prior, chosen, own_seed))
-        cond = configuration.cond(labels, noise.seeds, device)
-        denoiser = configuration.guided(
-            checkpoint.denoiser, {GUIDED[0]: scale}, rule, way.guidance_from, labels, noise.seeds, int(frames)
-        )
-        times = GRIDS[way.grid](denoiser.schedule, way.steps)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            for step in SAMPLERS[way.sampler].steps(denoiser, x, times, cond=cond, noise=noise):
-                x = step.x
-        clips = configuration.finished(x.float(), float(times[-2]), labels, noise.seeds)
-        return clips[..., -configuration.frames :].cpu()
+        batch = [requests[i] for i in rows]
+        [last] = deque(compose(denoiser, configuration, batch, frames=int(frames), device=device), maxlen=1)
+        assert isinstance(last, Composed)
+        return last.features[..., -configuration.frames :].float().cpu()
 
     settings = {
+        **way.settings,
         "checkpoint": checkpoint.digest,
-        "sampler": way.sampler,
         "steps": way.steps,
-        "grid": way.grid,
-        "guidance_scale": way.guidance_scale,
-        "guidance_rule": way.guidance_rule,
-        "guidance_from": way.guidance_from,
         "guided": GUIDED[0],
         "length": way.length,
         "seed": seed,
@@ -244,10 +242,10 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
 
 
 def real(features: Features, clips: int, frames: int, seed: int, skip: int = 0, name: str = "") -> Recipe:
-    """Crops of a split, as many of each pair of labels; the performances of a pair take turns.
+    """`clips` crops of a split for each pair of style and ensemble; the performances of a pair take turns.
 
     `skip` leaves out the first turns, for a set of other crops, from other performances where there are enough. `name`
-    is added to that of the split.
+    is added to that of the split. ValueError for a pair without a performance of so many frames.
     """
     c = features.columns
     labels = features.settings["labels"]
@@ -273,7 +271,7 @@ def real(features: Features, clips: int, frames: int, seed: int, skip: int = 0, 
 
 
 def control(kind: str, music: Recipe) -> Recipe:
-    """The clips of a recipe of whole rounds of `pairs` turned, label by label, into a control of one of CONTROLS."""
+    """A control of one of CONTROLS, made of a recipe that has the same number of clips of every pair of labels."""
     if kind not in CONTROLS:
         raise ValueError(f"kind: got {kind!r}, allowed {', '.join(CONTROLS)}")
     every = len(torch.stack([music.style, music.ensemble]).unique(dim=1).T)
@@ -298,10 +296,10 @@ def gather(
     batch: int = 8,
     progress: Callable[[Sequence[range]], Iterable[range]] = lambda batches: batches,
 ) -> ClipSet:
-    """Make a set, or what of it is not yet in `cache`: each batch is a file, written whole or not at all.
+    """Make a set, or what of it is not yet in `cache`. Each batch is a file, written whole or not at all.
 
-    The clips of another recipe, decoder or batch have another folder; `measured_by` names what else the measures, by
-    group, depend on.
+    The clips of another recipe, decoder or batch size have another folder. `measures` are by group, and `measured_by`
+    names what they depend on besides the clips.
     """
     measures = measures or {}
     count = len(recipe.style)
@@ -321,9 +319,8 @@ def gather(
             for group in missing:
                 found = measures[group](wave, heard.float())
                 part |= {f"{group}/{key}": value.float() for key, value in found.items()}
-            partial = path.with_name(f".{path.name}.part")
-            save_file({key: value.contiguous() for key, value in part.items()}, partial)
-            os.replace(partial, path)
+            with written(path) as partial:
+                save_file({key: value.contiguous() for key, value in part.items()}, partial)
         parts.append(part)
 
     def joined(key: str) -> Tensor:

@@ -1,6 +1,6 @@
-"""python -m diffusion evaluate: a checkpoint's clips held to marks, beside real ones and controls.
+"""`python -m diffusion evaluate`: the clips of a checkpoint held to marks, beside real ones and controls.
 
-Run again with the same settings, it goes on where it stopped.
+The same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from diffusion.evaluation.plan import NO_VOCODER, Plan
+from diffusion.settings import SETTINGS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    def several(values: Sequence[str | float]) -> str:
-        return f"one or more (default: {' '.join(v if isinstance(v, str) else f'{v:g}' for v in values)})"
-
-    def numbers(flag: str, default: Sequence[float], metavar: str, of: str = "") -> None:
-        parser.add_argument(flag, type=float, nargs="+", default=default, metavar=metavar, help=of + several(default))
+    def several(
+        flag: str, default: Sequence[str | float], metavar: str, of: str = "", kind: Callable[[str], Any] = str
+    ) -> None:
+        shown = " ".join(each if isinstance(each, str) else f"{each:g}" for each in default)
+        text = f"{of} One or more (default: {shown})".strip().replace("%", "%%")
+        parser.add_argument(flag, type=kind, nargs="+", default=default, metavar=metavar, help=text)
 
     parser.add_argument("--data", type=Path, default=Path("data"), metavar="DIR", help="folder that `data` wrote")
     parser.add_argument(
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"what decodes every clip, or {NO_VOCODER} for Griffin-Lim (default: the one in checkpoints/ that fits)",
     )
-    parser.add_argument("--sections", nargs="+", default=Plan.sections, metavar="NAME", help=several(Plan.sections))
+    several("--sections", Plan.sections, "NAME", "Parts of the report.")
     parser.add_argument(
         "--clips", type=int, default=Plan.clips, help="clips for each style on each ensemble (default: %(default)s)"
     )
@@ -42,17 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--curve-clips", type=int, default=Plan.curve_clips, help="clips for each point of a curve (%(default)s)"
     )
-    parser.add_argument(
-        "--evaluations", type=int, nargs="+", default=Plan.evaluations, metavar="N", help=several(Plan.evaluations)
-    )
-    numbers("--guidance-scale", Plan.guidance_scales, "W")
-    numbers("--guidance-from", Plan.guidance_from, "L", "log-SNR from which on guidance counts, ")
-    parser.add_argument("--rules", nargs="+", default=Plan.rules, metavar="NAME", help=several(Plan.rules))
-    parser.add_argument("--samplers", nargs="+", default=Plan.samplers, metavar="NAME", help=several(Plan.samplers))
-    parser.add_argument("--grids", nargs="+", default=Plan.grids, metavar="NAME", help=several(Plan.grids))
-    numbers("--lengths", Plan.lengths, "L", "of clips, in lengths of those that the checkpoint was trained on, ")
-    parser.add_argument("--batch", type=int, default=Plan.batch, help="clips generated together (default: 8)")
-    parser.add_argument("--seed", type=int, default=Plan.seed, help="seed of everything drawn (default: 0)")
+    several("--evaluations", Plan.evaluations, "N", "Evaluations of the denoiser for each clip.", int)
+    several("--guidance-scale", Plan.guidance_scales, "W", SETTINGS["guidance_scale"].help, float)
+    several("--guidance-from", Plan.guidance_from, "L", SETTINGS["guidance_from"].help, float)
+    several("--rules", Plan.rules, "NAME", SETTINGS["guidance_rule"].help)
+    several("--samplers", Plan.samplers, "NAME", SETTINGS["sampler"].help)
+    several("--grids", Plan.grids, "NAME", SETTINGS["grid"].help)
+    several("--lengths", Plan.lengths, "L", "Of clips, in lengths of those that the checkpoint was trained on.", float)
+    parser.add_argument("--batch", type=int, default=Plan.batch, help="clips generated together (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=Plan.seed, help="seed of everything drawn (default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="compile the network first: quicker after a minute")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU where there is a GPU")
 
@@ -106,7 +106,7 @@ def train_classifier(data: Path, out: Path, seed: int, *, frames: int = 640, wid
     from diffusion.data.dataset import Features
     from diffusion.evaluation.classifier import EarTraining, save_ear, train_ear
     from diffusion.evaluation.clips import real
-    from diffusion.evaluation.measures import score
+    from diffusion.evaluation.measures import accuracy
 
     features, test = Features(data, "ear"), Features(data, "test")
     ear, record = train_ear(
@@ -117,7 +117,7 @@ def train_classifier(data: Path, out: Path, seed: int, *, frames: int = 640, wid
         progress=_bar("classifier", "step"),
     )
     recipe = real(test, 8, ear.config.frames, seed)
-    result = score(ear.judge(recipe.make(range(len(recipe.style)))), recipe.style, recipe.ensemble)
+    result = accuracy(ear.judge(recipe.make(range(len(recipe.style)))), recipe.style, recipe.ensemble)
     record["test"] = {
         "clips": len(recipe.style),
         "style": result.style.value,

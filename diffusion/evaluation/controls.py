@@ -1,4 +1,4 @@
-"""Sets of clips that keep the timbre, the register and the harmony of music and must be refused all the same."""
+"""Control clips: they keep the timbre, the register and the harmony of music, and must fail all the same."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import Tensor
 
 
 def shuffle_frames(clip: Tensor, generator: torch.Generator, block_frames: int = 1) -> Tensor:
-    """The frames of clip (..., bands, frames) in random order, in blocks of `block_frames`; every statistic of single
-    frames is kept exactly, all rhythm and voice leading is lost.
+    """The frames of a clip (..., bands, frames) in random order, in blocks of `block_frames`.
+
+    Every statistic of single frames stays exactly the same; all rhythm and voice leading is lost.
     """
     frames = clip.shape[-1]
     if not 1 <= block_frames < frames:
@@ -22,9 +23,9 @@ def shuffle_frames(clip: Tensor, generator: torch.Generator, block_frames: int =
 
 
 def hold_chord(clip: Tensor, generator: torch.Generator, chord_frames: int = 4) -> Tensor:
-    """`chord_frames` successive frames of clip (..., bands, frames), repeated forwards and backwards to its length.
+    """`chord_frames` successive frames of a clip (..., bands, frames), repeated back and forth to its length.
 
-    Back and forth, so that no jump sounds like an onset. The frames are drawn among the louder half: a chord, no rest.
+    Back and forth, so that no jump sounds like an onset. The frames are drawn from the louder half: a chord, no rest.
     """
     frames = clip.shape[-1]
     if not 1 <= chord_frames <= frames:
@@ -41,9 +42,9 @@ def _each(control: Callable[[Tensor, torch.Generator], Tensor]) -> Callable[[Ten
 
 
 def repeat_first(clips: Tensor, generator: torch.Generator) -> Tensor:
-    """The first of the clips (n, 1, bands, frames) of one label, n times over; nothing is drawn.
+    """The first of the clips (n, 1, bands, frames) of one label, n times; nothing is drawn.
 
-    Each is perfect music, so no accuracy refuses them: diversity and recall must.
+    Each is real music, so they pass every accuracy. Diversity and recall must fail them.
     """
     return clips[:1].expand_as(clips).clone()
 
@@ -53,4 +54,4 @@ CONTROLS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "one held chord": _each(hold_chord),
     "one clip repeated": repeat_first,
 }
-"""Clips (n, 1, bands, frames) of one label, and what is drawn from -> as many clips that must fail."""
+"""(clips (n, 1, bands, frames) of one label, random generator) -> as many clips that must fail."""

@@ -1,4 +1,4 @@
-"""How far a set of clips is from another: distances between embeddings and between measures, with their intervals."""
+"""How far a set of clips is from another: distances of embeddings and of measures, with their intervals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 DIRECTIONS = 16
-"""How many principal directions of the reference distances are taken in: few enough for some hundred clips."""
+"""In how many principal directions of the reference distances are taken: few enough for some hundred clips."""
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -90,11 +90,10 @@ def bootstrap(statistic: Callable[..., float], *sets: Tensor, resamples: int = 2
 
     Resampling shifts some statistics: a Fréchet distance grows, since resampled moments carry the error of estimation
     twice, and the manifolds of precision and recall shrink around clips drawn more than once. Percentiles would
-    centre on the shifted value. So this is the pivot (basic) interval with the shift taken out: deviations from the
-    mean of the resamples stand for deviations of the value from its own expectation (Efron and Tibshirani 1993, ch. 10
-    and 13). What it covers is the expectation *at these counts*, which is what may be compared at equal counts; it
-    does not extrapolate to endless clips. For a distance near its least it is wider than it need be, and may reach
-    below zero.
+    centre on the shifted value. So this is the pivot (basic) interval without the shift: deviations from the mean of
+    the resamples stand for deviations of the value from its expectation (Efron and Tibshirani 1993, ch. 10 and 13). It
+    covers the expectation *at these counts*, which may be compared at equal counts; it does not extrapolate to
+    infinitely many clips. For a distance near zero it is wider than necessary, and may reach below zero.
     """
     if not sets or any(len(each) < 2 for each in sets):
         raise ValueError(f"sets: got {[len(each) for each in sets]} clips, need one set at least and two clips in each")

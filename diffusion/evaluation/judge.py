@@ -1,4 +1,4 @@
-"""From a checkpoint to a report: make the clips or find them, let all ears hear them, hold them to the marks."""
+"""From a checkpoint to a report: make the clips or find them, embed them in all ears, hold them to the marks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from diffusion import checkpoint as checkpoints
-from diffusion.audio.codec import MelParameters
-from diffusion.checkpoint import Checkpoint
+from diffusion.checkpoint import CHECKPOINTS, Checkpoint
+from diffusion.codecs import LogMel
 from diffusion.data.dataset import Features
 from diffusion.evaluation import report
 from diffusion.evaluation.classifier import Ear, load_ear
@@ -52,8 +52,6 @@ from diffusion.evaluation.memory import Memory
 from diffusion.evaluation.music import measure
 from diffusion.evaluation.plan import NO_VOCODER, Plan
 
-CHECKPOINTS = Path(__file__).resolve().parents[2] / "checkpoints"
-
 
 def evaluate(
     data: Path,
@@ -69,9 +67,10 @@ def evaluate(
     """Make or find the clips in `out`/clips, judge them, and write the report into `out`; returns its text.
 
     Without a checkpoint real clips are judged, as if they were generated. `vocoder` is a folder, NO_VOCODER, or None
-    for the one in CHECKPOINTS that fits, if there is one. A compiled network is quicker, and makes the same clips but
-    for rounding. ValueError or FileNotFoundError for what is missing or does not fit.
+    for the one in CHECKPOINTS that fits, if there is one. A compiled network is quicker, and its clips differ by
+    rounding alone. ValueError or FileNotFoundError for what is missing or does not fit.
     """
+    plan = plan or Plan()
     device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
     ear = load_ear(classifier)
     mel = ear.config.mel
@@ -81,20 +80,22 @@ def evaluate(
     if checkpoint is not None:
         model = checkpoints.load(checkpoint, device)
         _check_labels(f"checkpoint: {checkpoint}", model.configuration.labels, ear)
-        if MelParameters(**model.configuration.codec) != mel:
+        codec = model.configuration.features
+        if not isinstance(codec, LogMel) or codec.mel != mel:
             raise ValueError(f"checkpoint: {checkpoint} makes other features than the classifier hears")
-        for length in (plan or Plan()).lengths:
-            generated(model, 1, 0, Way(length=length))  # an error now, not in an hour
+        for length in plan.lengths:
+            generated(model, 1, plan.seed, Way(length=length))  # an error now, not in an hour
         if compile_network:
             model = compiled(model)
-    evaluation = Evaluation(data, ear, model, playback, out / "clips", plan or Plan())
+    evaluation = Evaluation(data, ear, model, playback, out / "clips", plan)
     return report.write(
         out,
         report.Results(
             f"Evaluation of {Path(checkpoint).resolve().name}" if checkpoint else "Real clips, judged as if generated",
             model.digest if model else "none",
             playback.decoder,
-            evaluation.plan.seed,
+            plan.seed,
+            model.denoiser.schedule.warning if model else "",
             ear.config,
             {name: f"{each.title}: {each.summary}" for name, each in evaluation.ears.items()},
             evaluation.real,
@@ -113,7 +114,7 @@ def _check_labels(what: str, labels: Mapping[str, list[str]], ear: Ear) -> None:
 
 
 class Evaluation:
-    """One evaluation: every set is made, or read from `cache`, when it is first asked for, and heard once."""
+    """The sets of one report. Each is made, or read from `cache`, when it is first needed, and embedded once."""
 
     def __init__(
         self, data: Path, ear: Ear, model: Checkpoint | None, playback: Playback, cache: Path, plan: Plan
@@ -132,7 +133,7 @@ class Evaluation:
         return Memory(self.train, progress=_bar("memory", "performance"))
 
     def _gather(self, recipe: Recipe, *groups: str) -> Heard:
-        """Make a set with these groups of measures, and hear it."""
+        """Make a set with these groups of measures, and embed it."""
         known: dict[str, Measure] = {
             "music": lambda wave, heard: measure(wave, heard, self.mel),
             "memory": lambda wave, heard: {"nearest": self._memory.nearest(heard)},
@@ -153,12 +154,12 @@ class Evaluation:
         return hear(clips, self.ear, embeds, progress=_bar(f"{clips.name}, heard", "batch", leave=False))
 
     def _real(self, turn: int, clips: int, name: str = "") -> Recipe:
-        """Held-out clips; those of another turn are others."""
+        """Held-out clips; another `turn` gives others."""
         return real(self.test, clips, self.frames, self.plan.seed, turn * self.plan.clips, name)
 
     @cached_property
     def real(self) -> Real:
-        """Real clips, as many of each as are judged."""
+        """Real clips, as many of each kind as are judged."""
         clips = self.plan.clips
         test = self._gather(self._real(0, clips), "music", "memory")
         others = self._gather(self._real(1, clips, "others"), "music")
@@ -168,14 +169,14 @@ class Evaluation:
 
     @cached_property
     def judged(self) -> Heard:
-        """What is held to the marks: clips at the default settings, or more real ones where there is no model."""
+        """The clips that are held to the marks: at the default settings, or more real ones if there is no model."""
         clips = self.plan.clips
         if self.model is None:
             return self._gather(self._real(3, clips, "as if generated"), "music", "memory")
         return self._gather(generated(self.model, clips, self.plan.seed), "music", "memory")
 
     def generated(self, way: Way) -> Heard:
-        """Clips for a point of a curve, fewer than are judged; the same noise for every point."""
+        """Clips for a point of a curve, fewer than are held to the marks; every point begins with the same noise."""
         assert self.model is not None
         if way not in self._heard:
             pairs = len(self.ear.config.styles) * len(self.ear.config.ensembles)
@@ -201,7 +202,7 @@ class Evaluation:
         return {section: [self._point(way) for way in each] for section, each in chosen.items()}
 
     def _point(self, way: Way) -> Point:
-        """Short clips are compared with as short ones."""
+        """The point of a way. Short clips are compared with real ones cut to the same length."""
         reference = Way(evaluations=max(self.plan.evaluations)) if way.length == 1 else Way()
         made, other, real = self.generated(way), self.generated(reference), self.real
         frames = made.clips.heard.shape[-1]
@@ -215,7 +216,7 @@ class Evaluation:
         return self._hear(replace(clips, features=clips.features[..., :frames], heard=clips.heard[..., :frames]))
 
     def marks(self) -> list[Mark]:
-        """Everything that is asked and was measured."""
+        """All marks of what was measured."""
         marks: list[Mark] = []
         verdicts = self.verdicts
         if verdicts:

@@ -1,4 +1,4 @@
-"""What is asked of a checkpoint's clips: each a number with an interval, a threshold, and whether it holds."""
+"""What a checkpoint's clips are held to: each mark is a number with an interval, a threshold, and whether it holds."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from diffusion.evaluation.distances import (
     principal,
     two_sample,
 )
-from diffusion.evaluation.measures import Accuracy, Score, score
+from diffusion.evaluation.measures import Accuracy, Proportion, accuracy
 
 ENSEMBLE_SHARE = 0.9
 STYLE_SHARE = 0.8
 FRECHET_RATIO = 2.5
 DIVERSITY_RATIO = 0.8
 MUSIC_RATIO = 2.0
-NEAREST_QUANTILE = 0.99  # of the held-out clips' similarity to the music that was trained on
+NEAREST_QUANTILE = 0.99  # of the held-out clips' similarity to the training music
 EVALUATIONS = 20
 FEW, MANY = 16, 50  # evaluations between which quality may not fall
 FALL_RATIO = 1.1
-SMALL, FAR = 1e-9, 1e6  # what stands for nothing in a ratio, and for an infinite distance
+SMALL, FAR = 1e-9, 1e6  # a divisor in place of 0, and a distance in place of infinity
 
 Embed = Callable[[Tensor], Tensor]
-"""What one hears (B, 1, bands, F) -> embeddings (B, D)."""
+"""Features as heard (B, 1, bands, F) -> embeddings (B, D)."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A set of N clips as it was heard: the classifier's judgement, and an embedding (N, D) for each ear."""
+    """A set of N clips, the classifier's judgement of them, and an embedding (N, D) for each ear."""
 
     clips: ClipSet
     judgement: Judgement
@@ -60,8 +60,8 @@ class Heard:
         )
 
     @cached_property
-    def score(self) -> Score:
-        return score(self.judgement, self.clips.style, self.clips.ensemble)
+    def accuracy(self) -> Accuracy:
+        return accuracy(self.judgement, self.clips.style, self.clips.ensemble)
 
 
 def hear(
@@ -72,7 +72,7 @@ def hear(
     batch: int = 16,
     progress: Callable[[Sequence[Tensor]], Iterable[Tensor]] = lambda batches: batches,
 ) -> Heard:
-    """Let the classifier and all ears hear a set, `batch` clips at a time."""
+    """Judge a set by the classifier and embed it in all ears, `batch` clips at a time."""
     judgements, embeddings = [], []
     for rows in progress(clips.heard.split(batch)):
         judgements.append(ear.judge(rows))
@@ -88,9 +88,9 @@ def hear(
 class Real:
     """What clips are compared with: real clips held out, others held out, and clips of the training music.
 
-    `undecoded` {ear: (N, D)} are the embeddings of `test` without the decoder. Distances are taken in the main
-    directions of `others`: a set looks wider than any other in directions that were fitted to it, so they are fitted to
-    none that is compared. Intervals come from so many resamples.
+    `undecoded` {ear: (N, D)} are the embeddings of `test` without the decoder. Distances are taken in the principal
+    directions of `others`. A set seems wider than others in directions that were fitted to it, so they are fitted to
+    none of the sets that are compared. Intervals come from `resamples` resamples.
     """
 
     test: Heard
@@ -110,10 +110,11 @@ class Real:
 
 @dataclass(frozen=True)
 class Distances:
-    """Of a set, in one ear, at equal counts: Fréchet distances to the real test clips, theirs with and without decoder.
+    """How far a set is from the real test clips in one ear, at equal counts.
 
-    `floor` is the Fréchet distance of clips of the training music. Precision, recall and diversity are with decoder;
-    diversity is the mean distance of two clips of the same style and ensemble, in all directions, over that of real
+    `frechet` is the Fréchet distance to the test clips as heard, `frechet_undecoded` that to the same clips without the
+    decoder, and `floor` that of clips of the training music. Precision, recall and diversity are of clips as heard.
+    Diversity is the mean distance of two clips of the same style and ensemble, in all directions, over that of real
     ones.
     """
 
@@ -150,7 +151,7 @@ def _within_one(share: Interval) -> Interval:
 
 
 def _diversity_ratio(made: Heard, real: Real, ear: str) -> Interval:
-    """Pairs of style and ensemble are resampled, not clips: a clip drawn twice would be its own double."""
+    """Pairs of style and ensemble are resampled, not clips: a clip drawn twice would have a copy at distance 0."""
 
     def within(heard: Heard) -> Tensor:
         pair = heard.clips.style * 1000 + heard.clips.ensemble
@@ -167,14 +168,15 @@ def ratio(a: float, b: float) -> float:
 
 
 def apart(a: Tensor, b: Tensor) -> float:
-    """The two-sample distance of a (N,) from b (M,), finite even where all of b is one number."""
+    """The two-sample distance of a (N,) from b (M,), at most FAR, even if all of b is one number."""
     return min(two_sample(a, b), FAR)
 
 
 @dataclass(frozen=True)
 class Music:
-    """A measure of a set: mean and standard deviation, the two-sample distance from the real test clips, and that over
-    the mean distance of other real clips, held out and of the training music.
+    """A measure of a set: its mean and standard deviation, and its two-sample distance from the real test clips.
+
+    `distance_ratio` is that distance over the mean of those of other real clips, held out and of the training music.
     """
 
     mean: float
@@ -201,21 +203,21 @@ def music(made: Heard, real: Real) -> dict[str, Music]:
     return found
 
 
-def recited(made: Heard, real: Real) -> tuple[Accuracy, Accuracy] | None:
-    """How many clips, and how many held-out ones, are nearer to the training music than NEAREST_QUANTILE of those.
+def recited(made: Heard, real: Real) -> tuple[Proportion, Proportion] | None:
+    """How many clips, and how many held-out ones, are nearer to the training music than a bound.
 
-    None for a set that was not searched.
+    The bound is the NEAREST_QUANTILE of the held-out clips. None for a set without the measure.
     """
     own, test = (each.clips.measures.get("memory") for each in (made, real.test))
     if own is None or test is None:
         return None
     bound = test["nearest"].quantile(NEAREST_QUANTILE)
-    near, near_test = (Accuracy(int((each["nearest"] > bound).sum()), len(each["nearest"])) for each in (own, test))
+    near, near_test = (Proportion(int((each["nearest"] > bound).sum()), len(each["nearest"])) for each in (own, test))
     return near, near_test
 
 
-def excess(a: Accuracy, b: Accuracy) -> Interval:
-    """The difference of two shares, with the interval of Newcombe 1998 (method 10)."""
+def excess(a: Proportion, b: Proportion) -> Interval:
+    """The difference of two proportions, with the interval of Newcombe 1998 (method 10)."""
     (low_a, high_a), (low_b, high_b) = a.interval, b.interval
     difference = a.value - b.value
     low = difference - math.hypot(a.value - low_a, high_b - b.value)
@@ -224,9 +226,9 @@ def excess(a: Accuracy, b: Accuracy) -> Interval:
 
 @dataclass(frozen=True)
 class Mark:
-    """One thing that is asked. `at_least` says which side of the threshold is the right one.
+    """A value held to a threshold, which is the least that is allowed with `at_least`, else the most.
 
-    It holds if the value is on that side; `beyond` is for what need only not fail beyond its interval.
+    The mark holds if the value is on the right side. With `beyond` it fails only if its whole interval is not.
     """
 
     name: str
@@ -251,12 +253,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Everything measured of a set, and the marks that it is held to."""
+    """Everything that was measured of a set, and its marks."""
 
     heard: Heard
     distances: dict[str, Distances]
     music: dict[str, Music]
-    recited: tuple[Accuracy, Accuracy] | None
+    recited: tuple[Proportion, Proportion] | None
 
     @property
     def name(self) -> str:
@@ -264,7 +266,7 @@ class Verdict:
 
     @cached_property
     def marks(self) -> list[Mark]:
-        result = self.heard.score
+        result = self.heard.accuracy
         marks = [
             Mark("ensemble named correctly", share(result.ensemble), ENSEMBLE_SHARE, at_least=True, percent=True),
             Mark("style named correctly within ensembles", share(result.style), STYLE_SHARE, True, percent=True),
@@ -299,23 +301,23 @@ class Verdict:
 
 
 def judge(made: Heard, real: Real) -> Verdict:
-    """Hold a set to all marks."""
+    """Measure everything of a set."""
     return Verdict(made, distances(made, real), music(made, real), recited(made, real))
 
 
-def share(accuracy: Accuracy) -> Interval:
-    """With Wilson's interval."""
-    return Interval(accuracy.value, *accuracy.interval)
+def share(proportion: Proportion) -> Interval:
+    """Its value with Wilson's interval."""
+    return Interval(proportion.value, *proportion.interval)
 
 
 def refusal(control: Verdict) -> Mark:
-    """What a control must do: fail at least one mark with its whole interval."""
+    """The mark of a control: it must fail at least one mark with the whole interval."""
     count = float(len(control.failed))
     return Mark(f"{control.name}: marks failed", Interval(count, count, count), 1, at_least=True)
 
 
 def brevity(way: Way) -> Mark:
-    """No more than EVALUATIONS."""
+    """At most EVALUATIONS."""
     count = float(way.evaluations)
     return Mark("evaluations at the default settings", Interval(count, count, count), EVALUATIONS)
 
@@ -324,13 +326,13 @@ def brevity(way: Way) -> Mark:
 class Point:
     """One point of a curve: Fréchet distances to the real test clips in every ear, precision, recall, accuracies.
 
-    `against` is the Fréchet distance over that of the clips that more evaluations tend to, from the same noise.
+    `against` is the Fréchet distance over that of the converged clips from the same noise.
     """
 
     way: Way
     count: int
-    ensemble: Accuracy
-    style: Accuracy
+    ensemble: Proportion
+    style: Proportion
     frechet: dict[str, Interval]
     precision: dict[str, float]
     recall: dict[str, float]
@@ -338,15 +340,15 @@ class Point:
 
 
 def point(way: Way, made: Heard, converged: Heard, real: Real) -> Point:
-    """Measure the clips of one way; those of the other are from the same noise, clip by clip."""
+    """Measure the clips of one way beside converged ones, clip by clip from the same noise."""
     own = {ear: made.embeddings[ear] @ base for ear, base in real.bases.items()}
     test = {ear: real.test.embeddings[ear] @ base for ear, base in real.bases.items()}
     both = {ear: precision_recall(test[ear], own[ear]) for ear in own}
     return Point(
         way,
         len(made),
-        made.score.ensemble,
-        made.score.style,
+        made.accuracy.ensemble,
+        made.accuracy.style,
         {ear: real.interval(frechet_distance, own[ear], test[ear]) for ear in own},
         {ear: precision for ear, (precision, _) in both.items()},
         {ear: recall for ear, (_, recall) in both.items()},
@@ -370,7 +372,7 @@ def frechet_ratios(made: Heard, other: Heard, real: Real) -> dict[str, Interval]
 
 
 def steadiness(few: Heard, many: Heard, real: Real) -> list[Mark]:
-    """Quality does not fall from MANY to FEW evaluations, in any ear."""
+    """The marks, one for each ear, that FEW evaluations are not worse than MANY."""
     return [
         Mark(f"Fréchet distance at {FEW} over {MANY} evaluations, {ear} ear", value, FALL_RATIO, beyond=True)
         for ear, value in frechet_ratios(few, many, real).items()
@@ -378,9 +380,9 @@ def steadiness(few: Heard, many: Heard, real: Real) -> list[Mark]:
 
 
 def enough(points: Sequence[Point], ear: str) -> int | None:
-    """From how many evaluations on a sampler's clips are as good as converged ones, as far as their intervals tell.
+    """The evaluations from which on a sampler's clips are as good as converged ones, as far as their intervals tell.
 
-    As good is a Fréchet distance at most FALL_RATIO times theirs. None if it is not even with the most.
+    As good means a Fréchet distance of at most FALL_RATIO times theirs. None if not even the most evaluations suffice.
     """
     reached = None
     for each in sorted(points, key=lambda point: -point.way.evaluations):

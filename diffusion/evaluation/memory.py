@@ -1,6 +1,6 @@
 """Does a model recite? A search for clips in all training music, by harmony and rhythm, in every key, at every place.
 
-The same search for held-out clips says how alike music of these styles is anyway.
+The same search for held-out clips tells how similar music of these styles is without reciting.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from diffusion.audio.mel import MelParameters
 from diffusion.data.dataset import Features
 from diffusion.evaluation.music import chroma, onset_strength
 
-FRAMES = 4  # of the features for one of the memory: 15.6 a second
-WINDOW_FRAMES = 16  # of the features, weighed by a raised cosine, that one of the memory describes
+FRAMES = 4  # of the features for one frame of the memory: 15.6 a second
+WINDOW_FRAMES = 16  # of the features, weighted by a raised cosine, that one frame of the memory describes
 BLOCK = 2**14  # frames of the memory that are transformed at once
 SILENT = 1e-3  # a norm below which nothing changes
 ONSET_WEIGHT = 30.0  # gives the onsets a quarter of the variance of the twelve pitch classes together
 
 
 def describe(features: Tensor, mel: MelParameters) -> Tensor:
-    """What is remembered of features (n, 1, bands, F): (n, 13, F // FRAMES), twelve pitch classes and onset strength.
+    """What is stored of features (n, 1, bands, F): (n, 13, F // FRAMES), twelve pitch classes and onset strength.
 
-    Smoothed so far that a copy is found too where its frames fall between those of the memory.
+    It is so smooth that a copy is found even if its frames fall between those of the memory.
     """
     rows = torch.cat([chroma(features, mel), ONSET_WEIGHT * onset_strength(features, mel)[:, None]], 1)
     window = torch.hann_window(WINDOW_FRAMES).to(rows)
@@ -57,7 +57,7 @@ class Memory:
         *,
         progress: Callable[[Iterable[int]], Iterable[int]] = lambda performances: performances,
     ) -> None:
-        """Describe every performance: 70 MB for 24 hours, and 90 more while they are searched."""
+        """Describe every performance: 70 MB for 24 hours, and 90 MB more while they are searched."""
         self.mel = MelParameters(**features.settings["codec"])
         parts = [
             describe(features.performance(index)[None], self.mel)[0].numpy() for index in progress(range(len(features)))

@@ -1,4 +1,4 @@
-"""What can be measured of a clip without asking anyone: pitch, key, onsets, silence, brightness, loudness."""
+"""What can be measured of a clip without a model: tuning, key, onsets, silence, brightness, loudness."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from diffusion.audio.loudness import SILENCE_DB, loudness_db
 from diffusion.audio.mel import MelParameters
 from diffusion.data.key import PROFILES
 
-GRID_HZ = (200.0, 2000.0)  # where partials are both strong and far enough apart to measure
+TUNING_HZ = (200.0, 2000.0)  # where partials are both strong and far enough apart to measure
 CHROMA_PITCHES = range(60, 108)  # MIDI: four octaves from middle C; lower ones fall between bands
-DYNAMIC_RANGE_DB = 50.0  # below a clip's loudest band: what a decoder puts there is no onset
+DYNAMIC_RANGE_DB = 50.0  # below a clip's loudest band: what lies lower is the decoder's, and no onset
 SILENT_DB = 40.0  # below a clip's loudest frame
 
 
 def measure(wave: Tensor, heard: Tensor, mel: MelParameters) -> dict[str, Tensor]:
     """Measures {name: (n,)} float32 of finished waves (n, N) and their features (n, 1, bands, F).
 
-    "on the grid" (1 where every partial is on the twelve-tone grid, 0 where they lie anywhere); "key clarity" (see
-    `key_clarity`); "onsets per second"; "silence" (share of frames SILENT_DB below the loudest); "brightness" (octaves
-    above 440 Hz); "loudness" (gated RMS in dB, at least the gate).
+    "in tune" (1 if every partial is a tone of twelve-tone equal temperament, 0 if they lie anywhere); "key clarity"
+    (see `key_clarity`); "onsets per second"; "silence" (share of frames SILENT_DB below the loudest); "brightness"
+    (octaves above 440 Hz); "loudness" (gated RMS in dB, at least the gate).
     """
-    grid, classes = pitch_grid(wave, mel.sample_rate_hz)
+    in_tune, classes = tuning(wave, mel.sample_rate_hz)
     measures = {
-        "on the grid": grid,
+        "in tune": in_tune,
         "key clarity": key_clarity(classes),
         "onsets per second": onset_rate(heard, mel),
         "silence": silence(wave, mel),
@@ -39,37 +39,43 @@ def measure(wave: Tensor, heard: Tensor, mel: MelParameters) -> dict[str, Tensor
     return {name: values.float() for name, values in measures.items()}
 
 
-def pitch_grid(wave: Tensor, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
+def tuning(wave: Tensor, sample_rate_hz: int) -> tuple[Tensor, Tensor]:
     """Of waves (B, N): how well their partials keep to equal temperament at 440 Hz (B,), and pitch classes (B, 12).
 
-    The first is the mean of cos(2 pi semitones), weighted by amplitude, over spectral peaks within GRID_HZ: 1 for
-    every peak on the grid, 0 for peaks anywhere, -1 for every peak a quarter tone off. The second is the share of each
-    pitch class, from C.
+    The first is the mean of cos(2 pi semitones), weighted by amplitude, over spectral peaks within TUNING_HZ: 1 if
+    every peak is a tone, 0 if peaks lie anywhere, -1 if every peak is a quarter tone off. The second is the share of
+    each pitch class, from C.
     """
     import librosa
 
-    grids, classes = [], []
+    in_tune, classes = [], []
     for samples in wave.numpy():
         pitches, amplitudes = librosa.piptrack(
-            y=samples, sr=sample_rate_hz, n_fft=8192, hop_length=4096, fmin=GRID_HZ[0], fmax=GRID_HZ[1], threshold=0.05
+            y=samples,
+            sr=sample_rate_hz,
+            n_fft=8192,
+            hop_length=4096,
+            fmin=TUNING_HZ[0],
+            fmax=TUNING_HZ[1],
+            threshold=0.05,
         )
         found = pitches > 0
         weight = amplitudes[found].astype(np.float64)
         total = weight.sum()
         if total <= 0:
-            grids.append(0.0)
+            in_tune.append(0.0)
             classes.append(np.full(12, 1 / 12))
             continue
         semitones = 69 + 12 * np.log2(pitches[found] / 440)
-        grids.append(float((weight * np.cos(2 * np.pi * semitones)).sum() / total))
+        in_tune.append(float((weight * np.cos(2 * np.pi * semitones)).sum() / total))
         nearest = np.round(semitones).astype(int) % 12
         classes.append(np.bincount(nearest, weight, minlength=12) / total)
-    return torch.tensor(grids), torch.tensor(np.array(classes))
+    return torch.tensor(in_tune), torch.tensor(np.array(classes))
 
 
 def pitch_classes(wave: Tensor, sample_rate_hz: int) -> Tensor:
     """The share (B, 12) of each pitch class, from C, in waves (B, N)."""
-    return pitch_grid(wave, sample_rate_hz)[1]
+    return tuning(wave, sample_rate_hz)[1]
 
 
 def entropy_bits(shares: Tensor) -> Tensor:
@@ -87,8 +93,8 @@ def _key_profiles() -> Tensor:
 def key_clarity(classes: Tensor) -> Tensor:
     """Correlation (B,) of pitch classes (B, 12) with the profile of the key that fits best; 0 where they are even.
 
-    Krumhansl 1990, ch. 4. Unlike the entropy of pitch classes it is not raised by having few notes, nor lowered by
-    evenly spread noise: it asks whether the notes are those of a key.
+    Krumhansl 1990, ch. 4. It tells whether the notes are those of a key. Unlike the entropy of pitch classes it is not
+    raised by few notes, nor lowered by evenly spread noise.
     """
     centred = classes.double() - classes.double().mean(1, keepdim=True)
     return (F.normalize(centred) @ _key_profiles().T).amax(1)

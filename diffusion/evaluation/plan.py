@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from diffusion.evaluation.clips import Way
+from diffusion.denoisers import GUIDANCE_RULES
+from diffusion.evaluation.clips import CLIPS_A_SEED, Way
+from diffusion.settings import SEEDS
 
-CURVES = {  # the title of each, and the setting of `Way` that it lies across
+CURVES = {  # the title of each, and the field of `Way` that it varies
     "evaluations": ("Evaluations", "evaluations"),
     "guidance": ("Guidance", "guidance_scale"),
     "intervals": ("Where guidance begins", "guidance_from"),
@@ -21,15 +21,16 @@ SECTIONS = ("marks", *CURVES)
 NO_VOCODER = "none"
 SAMPLER_EVALUATIONS = (5, 10, 20, 50)
 
-
 _LEAST = (("clips", 2), ("control_clips", 2), ("curve_clips", 1), ("batch", 1), ("seed", 0), ("resamples", 2))
+_LAST_SEED = SEEDS // CLIPS_A_SEED - 1
 
 
 @dataclass(frozen=True)
 class Plan:
     """What a report holds. `clips` and `control_clips` are for each style on each ensemble.
 
-    `curve_clips` is for each point of a curve, rounded up to as many of each style on each ensemble.
+    `curve_clips` are for each point of a curve, rounded up to equally many of each style on each ensemble. ValueError
+    names the field that is wrong.
     """
 
     sections: tuple[str, ...] = SECTIONS
@@ -39,7 +40,7 @@ class Plan:
     evaluations: tuple[int, ...] = (5, 10, 16, 20, 50, 250)
     guidance_scales: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)
     guidance_from: tuple[float, ...] = (-15.0, -7.0, -5.5, -4.5, -3.0)
-    rules: tuple[str, ...] = ("moving", "plain", "rescaled", "projected")
+    rules: tuple[str, ...] = tuple(GUIDANCE_RULES)
     samplers: tuple[str, ...] = ("unipc", "dpmpp-2m", "ddim", "ddpm")
     grids: tuple[str, ...] = ("leap", "early", "uniform", "log-snr", "karras")
     lengths: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
@@ -54,6 +55,8 @@ class Plan:
         for name, least in _LEAST:
             if getattr(self, name) < least:
                 raise ValueError(f"{name}: got {getattr(self, name)}, need at least {least}")
+        if self.seed > _LAST_SEED:
+            raise ValueError(f"seed: got {self.seed}, allowed 0 to {_LAST_SEED}")
         if self.control_clips > self.clips:
             raise ValueError(f"control_clips: got {self.control_clips}, need at most {self.clips}, as many as clips")
         for name in ("evaluations", "guidance_scales", "guidance_from", "rules", "samplers", "grids", "lengths"):
@@ -63,9 +66,7 @@ class Plan:
 
     @property
     def ways(self) -> dict[str, list[Way]]:
-        """The ways that each curve compares; ValueError for one that there cannot be."""
-        from diffusion.evaluation.clips import Way
-
+        """The ways that each curve compares; ValueError for one that is impossible."""
         return {
             "evaluations": [Way(evaluations=evaluations) for evaluations in self.evaluations],
             "guidance": [Way(guidance_scale=scale) for scale in self.guidance_scales],

@@ -73,19 +73,19 @@ def _reach(intervals: Sequence[Interval]) -> np.ndarray:
 def _accuracies(verdicts: Sequence[Verdict]) -> Any:
     figure = _figure(8, 0.5 * len(verdicts) + 1.4)
     axes = figure.subplots()
-    for offset, name, colour, asked in (
+    for offset, name, colour, threshold in (
         (-0.15, "ensemble", COLOURS[0], ENSEMBLE_SHARE),
         (0.15, "style", COLOURS[1], STYLE_SHARE),
     ):
-        accuracies = [getattr(verdict.heard.score, name) for verdict in verdicts]
+        accuracies = [getattr(verdict.heard.accuracy, name) for verdict in verdicts]
         values = np.array([each.value for each in accuracies])
         ends = np.abs(np.array([each.interval for each in accuracies]).T - values)
         places = np.arange(len(verdicts)) + offset
         axes.errorbar(values, places, xerr=ends, fmt="o", color=colour, capsize=3, label=name)
-        axes.axvline(asked, color=colour, linestyle=":", linewidth=1)
+        axes.axvline(threshold, color=colour, linestyle=":", linewidth=1)
     axes.set_yticks(range(len(verdicts)), [verdict.name for verdict in verdicts])
     axes.invert_yaxis()
-    axes.set(xlim=(-0.02, 1.02), xlabel="accuracy as heard, 95 % interval; dotted: what is asked")
+    axes.set(xlim=(-0.02, 1.02), xlabel="accuracy as heard, 95 % interval; dotted: required")
     axes.legend()
     return figure
 
@@ -108,7 +108,7 @@ def _distances(verdicts: Sequence[Verdict]) -> Any:
 
 
 def _measures(verdicts: Sequence[Verdict], group: str) -> Any:
-    """The distribution of every measure of a group, for the sets that have it."""
+    """The distribution of every measure of a group, for the sets that have them."""
     sets = [verdict.heard.clips for verdict in verdicts if group in verdict.heard.clips.measures]
     names = list(sets[0].measures[group])
     columns = min(3, len(names))
@@ -155,7 +155,7 @@ def _curves(points: Sequence[Point], across: str) -> Any:
     for axes, ear in zip(panels, ears, strict=True):
         good = [p.frechet[ear].value / max(p.against[ear].value, 1e-9) for p in points]
         axes.axhline(FALL_RATIO * float(np.median(good)), color="grey", linestyle=":", linewidth=1)
-        axes.set(title=f"{ear} ear", ylabel="Fréchet distance; dotted: what is asked", ylim=(0, None))
+        axes.set(title=f"{ear} ear", ylabel="Fréchet distance; dotted: required", ylim=(0, None))
     last.set(title="classifier", ylabel="accuracy", ylim=(0, 1.02))
     for axes in (*panels, last):
         axes.set(xlabel=across.replace("_", " "), xscale=scale)
@@ -168,10 +168,10 @@ def _curves(points: Sequence[Point], across: str) -> Any:
 def _confusions(verdict: Verdict, config: EarConfig) -> Any:
     figure = _figure(13, 5.4)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.4))
-    score = verdict.heard.score
+    accuracy = verdict.heard.accuracy
     for axes, counts, truth, answers in (
-        (left, score.style_confusion, config.styles, config.answers),
-        (right, score.ensemble_confusion, config.ensembles, config.ensembles),
+        (left, accuracy.style_confusion, config.styles, config.answers),
+        (right, accuracy.ensemble_confusion, config.ensembles, config.ensembles),
     ):
         axes.imshow(counts / counts.sum(1, keepdims=True).clip(1), cmap="Blues", vmin=0, vmax=1)
         axes.set_xticks(range(len(answers)), answers, rotation=45, ha="right")

@@ -1,4 +1,4 @@
-"""What was measured, as Markdown, CSV, JSON and pictures; the same numbers in all."""
+"""The report, as Markdown, CSV, JSON and pictures; all have the same numbers."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ QUANTILES = (0.5, 0.9, NEAREST_QUANTILE, 1.0)
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a report says. `checkpoint` and `decoder` name weights, `ears` says what each ear is.
+    """Everything that a report says. `checkpoint` and `decoder` name weights, `ears` describes each ear.
 
-    The first of `verdicts` is that of the judged clips; `curves` has points by section.
+    `warning` is that of the checkpoint's schedule. The first of `verdicts` is that of the judged clips; `curves` has
+    points by section.
     """
 
     title: str
     checkpoint: str
     decoder: str
     seed: int
+    warning: str
     config: EarConfig
     ears: dict[str, str]
     real: Real
@@ -104,10 +106,10 @@ _OF_EARS = ("frechet", "against", "precision", "recall")
 
 
 def _set(verdict: Verdict) -> dict[str, Any]:
-    score, measures = verdict.heard.score, verdict.heard.clips.measures
+    accuracy, measures = verdict.heard.accuracy, verdict.heard.clips.measures
     found: dict[str, Any] = {"clips": len(verdict.heard)}
     for name in ("ensemble", "style", "style_forced", "none"):
-        found[name] = asdict(share(getattr(score, name)))
+        found[name] = asdict(share(getattr(accuracy, name)))
     found["ears"] = {ear: asdict(each) for ear, each in verdict.distances.items()}
     found["music"] = {name: asdict(each) for name, each in verdict.music.items()}
     if "memory" in measures:
@@ -151,7 +153,7 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str,
 
 
 def _breaks(results: Results) -> dict[str, dict[str, int | None]]:
-    """For each sampler and ear, from how many evaluations on its clips are as good as converged ones."""
+    """For each sampler and ear the evaluations from which on its clips are as good as converged ones."""
     points = results.curves.get("samplers", [])
     samplers = dict.fromkeys(point.way.sampler for point in points)
     return {
@@ -193,58 +195,51 @@ def _markdown(results: Results) -> str:
 
 
 def _head(results: Results) -> str:
-    return _table(
-        ["checkpoint", "judged clips", "decoder", "seed"],
-        [
-            [
-                results.checkpoint,
-                f"{len(results.judged)}, {results.judged.clips.name}",
-                results.decoder,
-                str(results.seed),
-            ]
-        ],
-    )
+    judged = f"{len(results.judged)}, {results.judged.clips.name}"
+    head = ["checkpoint", "judged clips", "decoder", "seed"]
+    table = _table(head, [[results.checkpoint, judged, results.decoder, str(results.seed)]])
+    return f"{table}\n{results.warning}\n" if results.warning else table
 
 
 def _marks(marks: Sequence[Mark]) -> str:
     body = []
     for mark in marks:
         side = "at least" if mark.at_least else "at most"
-        asked = f"{side} {_number(mark.threshold, mark.percent)}{', within its interval' if mark.beyond else ''}"
+        required = f"{side} {_number(mark.threshold, mark.percent)}{', within its interval' if mark.beyond else ''}"
         body.append(
             [
                 mark.name,
                 _number(mark.value.value, mark.percent),
                 f"{_number(mark.value.low, mark.percent)} to {_number(mark.value.high, mark.percent)}",
-                asked,
+                required,
                 "holds" if mark.holds else "**fails**",
             ]
         )
     holding = sum(mark.holds for mark in marks)
     summary = f"{holding} of {len(marks)} hold.\n"
-    return _table(["mark", "value", "95 % interval", "asked", ""], body) + "\n" + summary
+    return _table(["mark", "value", "95 % interval", "required", ""], body) + "\n" + summary
 
 
 def _explanation(results: Results) -> str:
     ears = "\n".join(f"- *{name}*: {sentence}" for name, sentence in results.ears.items())
     return f"""\
 Each clip is judged *as heard*: its features are decoded to a wave, finished to a clip, and encoded again. Real clips go
-the same way, so what the decoder costs is shared by all and does not count against a model; it is the *ceiling*, the
-distance between the real test clips with and without decoder (equally loud). The *floor* is the distance between clips
-of the training music and the held-out real clips, at equal counts. Three ears hear every clip:
+the same way, so the loss of the decoder does not count against a model. That loss is the *ceiling*, the distance
+between the real test clips with and without the decoder (equally loud). The *floor* is the distance between clips of
+the training music and the held-out real clips, at equal counts. Three ears embed every clip:
 
 {ears}
 
 Fréchet distance, precision and recall are taken in the {DIRECTIONS} directions in which other real clips vary most.
 A distance over the floor, over real clips, or over other evaluations is a ratio of two distances at equal counts.
-Intervals of accuracies are Wilson's, all others come from resampling clips (pairs of labels for diversity); they
-suppose independent clips, which generated ones are, and real ones of a style, from few pieces, are not. A mark holds
-where its value does; where the last column says *within its interval*, it fails only if the whole interval does.
+Intervals of accuracies are Wilson's. All others come from resampling clips (pairs of labels for diversity). Both assume
+independent clips: generated clips are, real clips of one style are not, since they come from few pieces. A mark holds
+if its value does. With *within its interval* in the column *required*, it fails only if the whole interval does.
 Controls must fail at least one mark with their whole interval.
 
-A clip is right for its style only if the classifier hears it as that style and as music: it has learned one more
-answer, "{NONE}", from clips of shuffled frames and of one held chord. *Forced* is the style without that answer. Every
-ensemble holds every style equally often, so style accuracy is its mean within ensembles.
+A clip counts for its style only if the classifier names that style. It may also answer "{NONE}", which it has learned
+from clips of shuffled frames and of one held chord. *Forced* is the accuracy without that answer. Every ensemble has
+every style equally often, so style accuracy is the mean over ensembles.
 """
 
 
@@ -253,15 +248,15 @@ def _accuracy(results: Results) -> list[str]:
         [
             verdict.name,
             str(len(verdict.heard)),
-            str(verdict.heard.score.ensemble),
-            str(verdict.heard.score.style),
-            f"{verdict.heard.score.style_forced.value:.1%}",
-            f"{verdict.heard.score.none.value:.1%}",
+            str(verdict.heard.accuracy.ensemble),
+            str(verdict.heard.accuracy.style),
+            f"{verdict.heard.accuracy.style_forced.value:.1%}",
+            f"{verdict.heard.accuracy.none.value:.1%}",
         ]
         for verdict in results.verdicts
     ]
     within = [
-        [verdict.name, *(f"{each.value:.0%}" for each in verdict.heard.score.style_within)]
+        [verdict.name, *(f"{each.value:.0%}" for each in verdict.heard.accuracy.style_within)]
         for verdict in results.verdicts
     ]
     return [
@@ -293,8 +288,8 @@ def _distances(results: Results) -> list[str]:
         head = ["clips", "Fréchet", "floor", "over the floor", "Fréchet, to undecoded", "precision", "recall"]
         sections += [f"### To the real test clips, {ear} ear\n", _table([*head, "diversity over real"], rows)]
     sections.append(
-        f"The ceiling is the distance to undecoded clips in the row of {results.real.test.clips.name!r}. Floors differ "
-        "where counts do.\n"
+        f"The ceiling is the distance to undecoded clips in the row of {results.real.test.clips.name!r}. Sets of other "
+        "sizes have other floors.\n"
     )
     return sections
 
@@ -314,8 +309,8 @@ def _music(results: Results) -> list[str]:
     ]
     return [
         "## Musical measures\n",
-        "Mean ± standard deviation; the two-sample distance (Wasserstein-1) to the real test clips in their standard\n"
-        "deviations, and how many times that of two real sets it is (the mean for other test clips and for train).\n",
+        "Mean ± standard deviation; then the two-sample distance (Wasserstein-1) to the real test clips, in their\n"
+        "standard deviations, and its ratio to that of two real sets (the mean of other test clips and train).\n",
         _table(["clips", *names], rows),
     ]
 
@@ -334,8 +329,8 @@ def _nearest(results: Results) -> list[str]:
         "## Memory\n",
         "Similarity of each clip to the nearest stretch of all training music, in pitch classes and onsets, over\n"
         f"twelve keys and all shifts. *Beyond held-out* is the share above the {NEAREST_QUANTILE:.0%} quantile of the\n"
-        "real test clips, and the mark is how much more that is than their own; clips of the training music itself\n"
-        "show that the search finds what is there.\n",
+        "real test clips. The mark is how far this share exceeds theirs. Clips of the training music itself are the\n"
+        "nearest, which shows that the search works.\n",
         _table(head, rows),
     ]
 
@@ -352,7 +347,7 @@ def _controls(results: Results) -> list[str]:
 def _curve(results: Results, section: str) -> str:
     points = results.curves[section]
     ears = list(results.ears)
-    converged = "the clips that the most evaluations of the default sampler give from the same noise"
+    converged = "the clips of the default sampler with the most evaluations, from the same noise"
     rows = [
         [
             str(point.way),
@@ -370,7 +365,7 @@ def _curve(results: Results, section: str) -> str:
     if section == "lengths":
         text += (
             ";\nfor clips of other lengths, those of the usual length at the default settings. Of longer clips the\n"
-            "last stretch of the usual length is judged; shorter ones are compared with real ones cut as short"
+            "last stretch of the usual length is judged; shorter ones are compared with real ones cut to their length"
         )
     text += ".\n\n" + _table(head, rows)
     if section == "samplers":
@@ -380,7 +375,7 @@ def _curve(results: Results, section: str) -> str:
             for sampler, by_ear in _breaks(results).items()
         ]
         text += (
-            "\nWhere each sampler breaks: the evaluations from which on its Fréchet distance is at most "
+            "\nWhere each sampler breaks: from this many evaluations on its Fréchet distance is at most "
             f"{FALL_RATIO:g} times that of the converged clips, as far as intervals tell.\n\n"
         )
         text += _table(["sampler", *(f"{ear} ear" for ear in ears)], breaks)

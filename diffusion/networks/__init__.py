@@ -1,4 +1,4 @@
-"""Networks that look at a noisy spectrogram; none knows what its output means."""
+"""The networks, by name. What their output means is for `diffusion.denoisers` to say."""
 
 from torch import nn
 
@@ -13,11 +13,4 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "step-mlp": StepMLP,
 }
 
-NETWORK_SUMMARIES: dict[str, str] = {
-    "frame-transformer": "Attention over slices of time that each hold all frequencies. What plays here.",
-    "conv-unet": "Convolutions down to a coarse view and up again. The network of the first diffusion models.",
-    "adaptive-unet": "The same shape with residual levels, its normalisation steered by noise level and labels.",
-    "step-mlp": "A few dense layers with weights for every step, for points in a plane.",
-}
-
-__all__ = ["NETWORKS", "NETWORK_SUMMARIES", "AdaptiveUNet", "ConvUNet", "FrameTransformer", "StepMLP"]
+__all__ = ["NETWORKS", "AdaptiveUNet", "ConvUNet", "FrameTransformer", "StepMLP"]

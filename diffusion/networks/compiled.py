@@ -1,7 +1,7 @@
 """A network compiled for inputs of one shape, ahead of time and in a process of its own.
 
-What comes back is machine code, so nothing that is asked of the network later can start a compiler again. Code and
-weights are folded together: weights keep the layout and the format in which they are multiplied.
+The result is machine code, so no later call can start the compiler again. The weights are part of it, in the layout and
+the format in which they are multiplied.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ def compiler_available() -> bool:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A network whose inputs of one shape, with all of `told`, go to its compiled twin, which is float32 to its caller.
+    """A network with a compiled twin for inputs of one `shape` that come with all of the labels `told`.
 
-    All other inputs, and all that ask for gradients, go to the network itself. The twin holds a copy of the weights.
+    All other inputs, and all that need gradients, go to the network itself. The twin holds a copy of the weights, and
+    takes and returns float32.
     """
 
     network: nn.Module
@@ -59,8 +60,8 @@ class Compiled:
         if not fits:
             output = self.network(x_t, log_snr, cond)
             return output
-        with torch.no_grad(), torch.autocast(x_t.device.type, enabled=False):  # the twin has its formats built in
-            # and reads inputs in the order and the layout that they had when it was compiled
+        # The twin has its number formats built in, and expects inputs in the order and layout of its compilation.
+        with torch.no_grad(), torch.autocast(x_t.device.type, enabled=False):
             [output] = self.twin([each.contiguous() for each in (x_t, log_snr, *(cond[name] for name in self.told))])
             return output
 
@@ -68,9 +69,9 @@ class Compiled:
 def compile_ahead(network: nn.Module, cond: Cond, shape: Sequence[int], dtype: torch.dtype) -> Compiled:
     """`network` on the CPU, compiled for x_t of `shape` (B, C, bands, frames) with matrices multiplied in `dtype`.
 
-    `cond` is an example of what else it is told. Returns when it is done: half a minute of one core for 14 million
-    parameters, in a process that only gets the time that no other wants and ends with this one. As many threads will
-    serve as do here. CompilerError if it cannot.
+    `cond` is an example of the labels. It takes half a minute of one core for 14 million parameters, in a process of
+    the lowest priority that ends with this one. The compiled network uses as many threads as torch does here.
+    CompilerError if it cannot be compiled.
     """
     if not compiler_available():
         raise CompilerError("no C++ compiler on PATH")
@@ -88,16 +89,16 @@ def compile_ahead(network: nn.Module, cond: Cond, shape: Sequence[int], dtype: t
 
 
 def _compile_apart(folder: Path) -> None:
-    """Let another process turn the job in `folder` into a library; CompilerError with its last words if it cannot."""
+    """Let another process turn the job in `folder` into a library; CompilerError with its last line if it fails."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(os.path.abspath(each) for each in sys.path),
-        "TMPDIR": str(folder),  # caches too, which nobody would look into again
+        "TMPDIR": str(folder),  # for caches too, which nothing would read again
         "TORCHINDUCTOR_COMPILE_THREADS": "1",
     }
     command = [sys.executable, "-P", "-m", __name__, str(folder)]
     with (
-        (folder / SAID).open("w") as said,
+        (folder / SAID).open("w", encoding="utf-8") as said,
         subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said
         ) as process,
@@ -107,12 +108,12 @@ def _compile_apart(folder: Path) -> None:
                 os.setpriority(os.PRIO_PROCESS, process.pid, LOWEST_PRIORITY)
         code = process.wait()
     if code or not (folder / LIBRARY).exists():
-        words = (folder / SAID).read_text(errors="replace").strip().splitlines()
+        words = (folder / SAID).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise CompilerError(words[-1] if code == 1 and words else f"the process that compiles ended with {code}")
 
 
 def _reason(error: Exception) -> str:
-    """An error in one line: what the compiler complains about first, or else what is said first."""
+    """An error in one line: the compiler's first complaint, or else the first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     complaint = next((line for line in lines if "error:" in line), lines[0] if lines else "")
     return complaint if isinstance(error, CompilerError) else f"{type(error).__name__}: {complaint}"
@@ -150,7 +151,7 @@ def _work(folder: Path) -> None:
 
 
 def _end_with_parent(folder: Path) -> None:
-    """Wait until the process that asked is gone, however that ended, and then leave nothing running or lying about."""
+    """Wait until the parent process has ended, in whatever way, then delete the folder and end."""
     os.read(sys.stdin.fileno(), 1)  # not sys.stdin.read, whose lock would be in the way of an orderly end
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)

@@ -26,7 +26,7 @@ class Condition(nn.Module):
 
 
 class LabelSum(nn.Module):
-    """The sum (B, width) of one embedding per label; (B,) tells the batch where no label is given."""
+    """The sum (B, width) of one embedding per label; `like` (B,) gives the batch size where a label is missing."""
 
     def __init__(self, width: int, labels: Mapping[str, int]) -> None:
         super().__init__()

@@ -20,11 +20,12 @@ class FrameTransformer(nn.Module):
     and adaptive normalisation by time and labels whose one projection all blocks share (Chen et al. 2023, PixArt).
     `labels` gives the number of values of each label, not counting index 0, "any". The last layers start at zero.
 
-    With `pulse` harmonics every token is told where in a beat it lies, by "pulse" (B, 2) among the labels: beats a
-    frame, 0 for a clip that is told nothing, and how far into a beat it begins. Attacks seconds apart need not agree.
+    With `pulse` harmonics every token is told its place in the beat, by "pulse" (B, 2) among the labels: beats a frame
+    (0 for a clip without a known beat), and how far into a beat the clip begins. Attention then need not work out
+    whether attacks seconds apart agree.
 
-    Of the outputs, `coarse` are the same in all frames of a token. `refinement` is the number of channels of a few
-    convolutions at full resolution that see x_t beside the tokens' answer and mend it; 0 leaves them out.
+    Further `coarse` outputs are the same in all frames of a token. `refinement` is the number of channels of a few
+    convolutions at full resolution, which correct the tokens' output beside x_t; 0 leaves them out.
     """
 
     def __init__(
@@ -136,10 +137,10 @@ class Block(nn.Module):
 
 
 class Refinement(nn.Module):
-    """(x_t and the tokens' answer (B, C + out, bands, frames), condition (B, width)) -> a correction (B, out, ...).
+    """(x_t and the tokens' output (B, C + out, bands, frames), condition (B, width)) -> a correction (B, out, ...).
 
-    Tokens meet at their edges, and one row of a large matrix makes each of their values; two small convolutions see
-    the neighbours of each. The last layer starts at zero.
+    Every value of a token comes from its own row of a large matrix, and neighbouring tokens need not agree at their
+    edges. These convolutions see the neighbours of each value. The last layer starts at zero.
     """
 
     def __init__(self, channels: int, out: int, inner: int, width: int) -> None:
@@ -187,7 +188,7 @@ class LogSnrFeatures(nn.Module):
 def beat_waves(pulse: Tensor, tokens: int, patch_frames: int, harmonics: int) -> Tensor:
     """Cosines and sines (B, tokens, 2 harmonics) of the place in a beat and its multiples, at the middle of each token.
 
-    0 for clips of `pulse` (B, 2) whose rate is 0.
+    They are 0 for clips whose rate in `pulse` (B, 2) is 0.
     """
     rate, phase = pulse[:, None].unbind(-1)
     middle = (torch.arange(tokens, device=pulse.device) + 0.5) * patch_frames

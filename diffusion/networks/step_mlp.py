@@ -12,7 +12,7 @@ from .condition import LabelSum
 
 
 class StepMLP(nn.Module):
-    """(x_t (B, D), log-SNR (B,), labels {name: (B,)}) -> (B, outputs * D).
+    """(x_t (B, ..., D), log-SNR (B,), labels {name: (B,)}) -> (B, ..., outputs * D): one point, or a cloud of them.
 
     `depth` hidden layers of softplus units, each multiplied by an embedding of the step and the labels (as Esling's
     notebook does it). A network sees the noise level and not the step, so `log_snrs` names that of each step; a level
@@ -46,11 +46,12 @@ class StepMLP(nn.Module):
             nn.init.uniform_(gain.weight)  # type: ignore[arg-type]
 
     def forward(self, x_t: Tensor, log_snr: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
-        if x_t.ndim != 2 or x_t.shape[1] != self.dimensions:
-            raise ValueError(f"x_t: got shape {tuple(x_t.shape)}, need (B, {self.dimensions})")
+        if x_t.ndim < 2 or x_t.shape[-1] != self.dimensions:
+            raise ValueError(f"x_t: got shape {tuple(x_t.shape)}, need (B, ..., {self.dimensions})")
         step = (log_snr.float()[:, None] - self.levels).abs().argmin(1)
         h: Tensor = x_t
         for layer, gain, labels in zip(self.layers, self.gains, self.labels, strict=True):
-            h = F.softplus((gain(step) + labels(x_t[:, 0], cond)) * layer(h))
+            told = (gain(step) + labels(log_snr, cond)).reshape(len(x_t), *[1] * (x_t.ndim - 2), -1)
+            h = F.softplus(told * layer(h))
         out: Tensor = self.head(h)
         return out

@@ -1,4 +1,4 @@
-"""Convolutional U-Nets: down to a coarse view, up again, with a bypass at every level (Ronneberger et al. 2015)."""
+"""Convolutional U-Nets: down to a coarse view and up again, with skip connections (Ronneberger et al. 2015)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ GROUPS = 8
 class UNet(nn.Module, ABC):
     """(x_t (B, C, bands, frames), log-SNR (B,), labels {name: (B,)}) -> (B, outputs * C, bands, frames).
 
-    One level for each of `widths`, each half as fine as the one before it: strided convolutions (kernel 4, stride 2)
-    lead down, transposed ones up, and what a level saw on the way down bypasses all below it. Each output has a head
-    of its own, whose last layer starts at zero. `labels` gives the number of values of each label, not counting
+    One level for each of `widths`, at half the resolution of the one before it: strided convolutions (kernel 4,
+    stride 2) lead down, transposed ones up, and skip connections join the two sides of each level. Each output has a
+    head of its own, whose last layer starts at zero. `labels` gives the number of values of each label, not counting
     index 0, "any".
     """
 
@@ -70,14 +70,14 @@ class UNet(nn.Module, ABC):
             )
         c = self.condition(log_snr, cond)
         h = self.stem(x_t)
-        bypasses = []
+        skips = []
         for before, down in zip(self.before, self.down, strict=True):
             h = before(h, c)
-            bypasses.append(h)
+            skips.append(h)
             h = down(h)
         h = self.middle(h, c)
-        for after, up, bypass in zip(reversed(self.after), reversed(self.up), reversed(bypasses), strict=True):
-            h = after(torch.cat([up(h), bypass], dim=1), c)
+        for after, up, skip in zip(reversed(self.after), reversed(self.up), reversed(skips), strict=True):
+            h = after(torch.cat([up(h), skip], dim=1), c)
         return torch.cat([head(h) for head in self.heads], dim=1)
 
 

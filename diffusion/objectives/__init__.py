@@ -1,11 +1,11 @@
-"""What training minimises, and at which times it looks."""
+"""What training minimises, and at which times."""
 
 from .bound import Chain, PosteriorKL, SohlDicksteinBound, StepBack, VariationalBound, bin_log_probability
 from .combined import ErrorAndSpread, ErrorPlusKL, Hybrid, NormalisedKL
 from .curve import loss_curve
 from .score import SlicedScore
 from .simple import TARGETS, CleanError, MinSNR, Objective, SquaredError
-from .times import TIME_SAMPLER_SUMMARIES, TIME_SAMPLERS, TimeSampler, antithetic, low_discrepancy, uniform
+from .times import TIME_SAMPLERS, TimeSampler, antithetic, low_discrepancy, uniform
 
 OBJECTIVES: dict[
     str,
@@ -36,13 +36,12 @@ OBJECTIVES: dict[
     "denoising-score-matching": SquaredError("score"),
     "sliced-score-matching": SlicedScore(),
 }
-"""Each with its defaults, a `title` and a `summary` of one plain sentence."""
+"""Each with its defaults."""
 
 __all__ = [
     "OBJECTIVES",
     "TARGETS",
     "TIME_SAMPLERS",
-    "TIME_SAMPLER_SUMMARIES",
     "Chain",
     "CleanError",
     "ErrorAndSpread",

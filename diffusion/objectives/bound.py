@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,10 +24,10 @@ VARIANCES = ("beta-tilde", "beta")
 
 @dataclass(frozen=True)
 class StepBack:
-    """What a denoiser makes of one step of the chain, from t back to s = t - 1/T.
+    """One step of the chain as a denoiser takes it, from t back to s = t - 1/T.
 
     `kl` (B, ...) is KL(q(x_s | x_t, x0) || p(x_s | x_t)) of every element in nats, `log_variance` (B, ...) that of p
-    and `first` (B,) tells where s = 0. There q is a point, and takes the variance of the next step instead.
+    and `first` (B,) is true where s = 0. There q is a point, and is given the variance of the next step instead.
     """
 
     x_t: Tensor
@@ -84,9 +83,6 @@ class PosteriorKL(Chain):
     At the first step q has the variance of the next one; without that its logarithm, and the KL, are infinite.
     """
 
-    title: ClassVar[str] = "Posterior KL"
-    summary: ClassVar[str] = "How far the model's step back is from the true one, as a distance of distributions."
-
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         return bits(self.step_back(denoiser, x0, t, eps, cond).kl)
 
@@ -95,15 +91,13 @@ class PosteriorKL(Chain):
 class VariationalBound(Chain):
     """The bits per dimension that the chain needs for x0, an upper bound on its entropy (Ho et al. 2020, eq. 5).
 
-    prior + the sum of the terms of all steps; one call takes one term `steps` times, so that its mean over uniform t
-    is the bound. The first step is a decoder of data with `bins` evenly spaced values from one of `bounds` to the
-    other: the probability that p gives to the bin of x0 (eq. 13).
+    The bound is the prior plus the sum of the terms of all steps. One call takes one term times `steps`, so its mean
+    over uniform t is the bound. The first step decodes data with `bins` evenly spaced values from one of `bounds` to
+    the other: its term is -log of the probability that p gives to the bin of x0 (eq. 13).
     """
 
     bins: int = 256
     bounds: tuple[float, float] = (-1.0, 1.0)
-    title: ClassVar[str] = "Variational bound"
-    summary: ClassVar[str] = "The bits that the model would need to store the clip: a bound on its likelihood."
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,7 +111,7 @@ class VariationalBound(Chain):
         return self.prior(denoiser, x0) + self.steps * self.term(x0, step)
 
     def prior(self, denoiser: Denoiser, x0: Tensor) -> Tensor:
-        """KL(q(x_1 | x0) || N(0, 1)) (B,): what is still known of x0 at t = 1."""
+        """KL(q(x_1 | x0) || N(0, 1)) (B,): the information on x0 that is left at t = 1."""
         last = denoiser.schedule(torch.ones(len(x0), dtype=torch.float64))
         variance = broadcast(last.sigma**2, x0)
         return bits((variance - 1 - variance.log() + (broadcast(last.alpha, x0) * x0).square()) / 2)
@@ -134,15 +128,10 @@ class SohlDicksteinBound(Chain):
     """KLs of all steps but the first, and the entropies at both ends (Sohl-Dickstein et al. 2015, eq. 14).
 
     sum KL + H_p(x_1) - H_q(x_1 | x0) + H_q(x_{1/T} | x0) in bits per dimension: the entropies of pure noise, of the
-    noise at the end and of that of the first step, which is not learned. The paper takes data of unit variance; with
-    the exact steps back the bound is H(x_{1/T}) - H(x_1) + H_p(x_1). One call takes one KL `steps` times. The
-    variance is free: predict "eps-log-variance".
+    noise at t = 1 and of the noise after the first step, which is not learned. The paper takes data of unit variance;
+    with exact steps back the bound is H(x_{1/T}) - H(x_1) + H_p(x_1). One call takes one KL times `steps`. The paper
+    learns a free variance: predict "eps-log-variance".
     """
-
-    title: ClassVar[str] = "Sohl-Dickstein's bound"
-    summary: ClassVar[str] = (
-        "The bound of 2015: steps back with a mean and a variance of their own, and the entropy at both ends."
-    )
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         step = self.step_back(denoiser, x0, t, eps, cond)
@@ -155,10 +144,10 @@ class SohlDicksteinBound(Chain):
 def bin_log_probability(
     x0: Tensor, mean: Tensor, log_variance: Tensor, bins: int, bounds: tuple[float, float]
 ) -> Tensor:
-    """log of what N(mean, variance) gives to the bin around x0, elementwise (Ho et al. 2020, eq. 13).
+    """log of the probability that N(mean, variance) gives to the bin around x0, elementwise (Ho et al. 2020, eq. 13).
 
-    The centres of the first and last bin lie on the bounds, and both reach to infinity. Exact where a difference of
-    distribution functions would round to 0.
+    The centres of the first and last bin lie on the bounds, and both bins reach to infinity. Exact even where a
+    difference of distribution functions would round to 0.
     """
     low, high = bounds
     half = (high - low) / (bins - 1) / 2

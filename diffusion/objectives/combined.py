@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -17,15 +16,11 @@ from .simple import CleanError, mean_square
 class Hybrid:
     """The simplified loss, plus `weight` times the bound for the variance alone (Nichol & Dhariwal 2021, eq. 16).
 
-    The bound sends no gradient into the mean, so that the error alone decides it. Needs a learned variance.
+    The bound sends no gradient into the mean, which the error alone decides. Needs a learned variance.
     """
 
     bound: VariationalBound = field(default_factory=VariationalBound)
     weight: float = 1e-3
-    title: ClassVar[str] = "Hybrid"
-    summary: ClassVar[str] = (
-        "The error in the noise teaches the mean; a little of the bound teaches the variance alone."
-    )
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         step = self.bound.step_back(denoiser, x0, t, eps, cond, stop_mean=True)
@@ -39,17 +34,14 @@ class Hybrid:
 
 @dataclass(frozen=True)
 class ErrorAndSpread:
-    """The capped squared error of the belief, plus `weight` times what its spread makes of that error.
+    """The capped squared error of the belief, plus `weight` times the surprise at that error.
 
-    The second is -log N(x0; belief, spread) in nats per element, less a constant; its minimiser is the spread
-    Var[x0 | x_t] (Bao et al. 2022, section 3). It sends no gradient into the belief, so that the error alone decides
-    that one.
+    The surprise is -log N(x0; belief, spread) in nats per element, less a constant. Its minimiser is the spread
+    Var[x0 | x_t] (Bao et al. 2022, section 3). It sends no gradient into the belief, which the error alone decides.
     """
 
     error: CleanError = field(default_factory=CleanError)
     weight: float = 0.01
-    title: ClassVar[str] = "Error and spread"
-    summary: ClassVar[str] = "The error teaches the belief; the size of the error teaches how much is still unknown."
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         level = denoiser.schedule(t)
@@ -67,9 +59,6 @@ class ErrorAndSpread:
 class ErrorPlusKL(Chain):
     """The simplified loss plus the posterior KL in bits per dimension; both send gradients into the mean."""
 
-    title: ClassVar[str] = "Error plus KL"
-    summary: ClassVar[str] = "The error in the noise and the KL of the step back, simply added."
-
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         step = self.step_back(denoiser, x0, t, eps, cond)
         return mean_square(step.belief.eps - eps) + bits(step.kl)
@@ -77,17 +66,12 @@ class ErrorPlusKL(Chain):
 
 @dataclass(frozen=True)
 class NormalisedKL(Chain):
-    """The posterior KL summed over each clip, divided by the largest of its batch, which counts as a constant.
+    """The posterior KL summed over each clip, divided by the largest of its batch; no gradient passes the divisor.
 
-    Biased: a clip weighs less where its own KL is large, so the minimiser is no longer the mean of the posterior but
-    leans to its mode, the more the smaller the batch (alone in its batch, a clip minimises the mean of log KL).
-    Compare `PosteriorKL`, which has the same terms and no such bias.
+    Biased: a clip weighs less where its own KL is large. So the minimiser is not the mean of the posterior but leans
+    towards its mode, the more so the smaller the batch (a clip alone in its batch minimises the mean of log KL).
+    `PosteriorKL` has the same terms without this bias.
     """
-
-    title: ClassVar[str] = "Batch-normalised KL"
-    summary: ClassVar[str] = (
-        "The KL over the largest in its batch: it never explodes, and what it learns is not the data."
-    )
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         kl = self.step_back(denoiser, x0, t, eps, cond).kl.flatten(1).sum(1)

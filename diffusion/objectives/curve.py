@@ -1,4 +1,4 @@
-"""Where along the way a denoiser is good and where it is not."""
+"""How good a denoiser is at each time."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,13 +14,10 @@ from diffusion.theory import Cond, Denoiser, broadcast, jump
 class SlicedScore:
     """sigma² (v . grad(v . score) + |score|² / 2), averaged over each clip (Song et al. 2019, eq. 8, variance-reduced).
 
-    Up to a constant sigma² / 2 times the Fisher divergence between model and data at t, from samples x_t alone. v has
-    random signs: those of the next clip's eps, independent of this clip's x_t, so that no further random numbers are
-    needed but a batch of two.
+    Up to a constant this is sigma² / 2 times the Fisher divergence between model and data at t, from samples x_t alone.
+    v has random signs: those of the next clip's eps, which are independent of this clip's x_t. So no further random
+    numbers are needed, but a batch of at least two.
     """
-
-    title: ClassVar[str] = "Sliced score matching"
-    summary: ClassVar[str] = "The score learned from noisy clips alone, by how it changes along random directions."
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         if len(x0) < 2:

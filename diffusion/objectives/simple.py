@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from diffusion.theory import Cond, Denoiser, Estimate, Level, jump
 
 
 class Objective(Protocol):
-    """The loss (B,) of a denoiser that sees x0 (B, ...) noised by eps to the times t (B,); the caller reduces."""
+    """The loss (B,) of a denoiser on x0 (B, ...) noised by eps (B, ...) to the times t (B,); the caller reduces."""
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor: ...
 
@@ -23,14 +23,7 @@ TARGETS: dict[str, Callable[[Estimate, Level], Tensor]] = {
     "v": lambda belief, level: belief.v(level),
     "score": lambda belief, level: belief.score(level),
 }
-"""What a squared error can compare, (B, ...) each."""
-
-_SUMMARIES = {
-    "eps": "How far the guessed noise is from the noise that was added. The simplified loss of DDPM.",
-    "x0": "How far the guessed clean clip is from the true one.",
-    "v": "How far the guess is from a blend of noise and clip that is hard at every noise level.",
-    "score": "Denoising score matching: how far the score is from the direction back to the clip.",
-}
+"""What a squared error can compare, each (B, ...)."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,8 @@ class SquaredError:
 
     `eps` is the simplified loss (Ho et al. 2020, eq. 14), `v` that of Salimans & Ho 2022 (section 4), `score`
     denoising score matching (Vincent 2011, eq. 11) without a weight: near t = 0 its variance has no bound.
-    In squared errors of x0 the weights are SNR, 1, 1 + SNR (where alpha² + sigma² = 1) and SNR / sigma².
+    As weighted squared errors of x0 these have the weights SNR (eps), 1 (x0), 1 + SNR (v, where alpha² + sigma² = 1)
+    and SNR / sigma² (score).
     """
 
     target: str = "eps"
@@ -48,33 +42,23 @@ class SquaredError:
         if self.target not in TARGETS:
             raise ValueError(f"target: got {self.target!r}, allowed {', '.join(TARGETS)}")
 
-    @property
-    def title(self) -> str:
-        return f"Squared error in {self.target}"
-
-    @property
-    def summary(self) -> str:
-        return _SUMMARIES[self.target]
-
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         level = denoiser.schedule(t)
-        look = TARGETS[self.target]
+        target = TARGETS[self.target]
         belief = denoiser(jump(x0, level, eps), t, cond)
-        return mean_square(look(belief, level) - look(Estimate(x0, eps), level))
+        return mean_square(target(belief, level) - target(Estimate(x0, eps), level))
 
 
 @dataclass(frozen=True)
 class CleanError:
     """min(1 / sigma², cap) |x0 - belief|², averaged over each clip.
 
-    1 / sigma² = 1 + SNR is the weight under which a squared error in v and one in x0 are the same loss (Salimans &
-    Ho 2022, section 4); the cap keeps the nearly clean examples, which teach little, from ruling the gradient
-    (min-SNR: Hang et al. 2023, eq. 7).
+    With the weight 1 / sigma² = 1 + SNR the squared error in x0 is the squared error in v (Salimans & Ho 2022,
+    section 4). Nearly clean examples teach little; the cap keeps them from dominating the gradient (min-SNR: Hang et
+    al. 2023, eq. 7).
     """
 
     cap: float = 25.0
-    title: ClassVar[str] = "Capped squared error in v"
-    summary: ClassVar[str] = "The error in v, with a limit on what the nearly clean examples count."
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         return weighted_error(self.weight(denoiser.schedule(t)), denoiser, x0, t, eps, cond)
@@ -92,8 +76,6 @@ class MinSNR:
     """
 
     gamma: float = 5.0
-    title: ClassVar[str] = "Min-SNR"
-    summary: ClassVar[str] = "The error in the noise, with a limit on what the nearly clean examples count."
 
     def __post_init__(self) -> None:
         if not self.gamma > 0:

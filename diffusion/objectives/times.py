@@ -17,7 +17,7 @@ def uniform(batch: int, generator: torch.Generator) -> Tensor:
 
 
 def antithetic(batch: int, generator: torch.Generator) -> Tensor:
-    """Pairs t and 1 - t: each is uniform, and what one makes too easy the other makes up for.
+    """Pairs t and 1 - t: each is uniform, and their mean is always a half, so the loss varies less.
 
     The second half of the batch mirrors the first; in an odd batch the last of the first half is alone.
     """
@@ -38,10 +38,4 @@ TIME_SAMPLERS: dict[str, TimeSampler] = {
     "uniform": uniform,
     "antithetic": antithetic,
     "low-discrepancy": low_discrepancy,
-}
-
-TIME_SAMPLER_SUMMARIES: dict[str, str] = {
-    "uniform": "Each clip at its own random time.",
-    "antithetic": "Clips in pairs at mirrored times: if one is early, the other is late.",
-    "low-discrepancy": "Every batch covers all times evenly, from a random start.",
 }

@@ -19,7 +19,7 @@ from .grid import (
     trailing_grid,
     uniform_grid,
 )
-from .noise import Noise, SeededNoise
+from .noise import Noise, SeededNoise, Stream, stream
 from .process import (
     Posterior,
     Transition,
@@ -77,6 +77,7 @@ __all__ = [
     "SigmoidBetas",
     "Spread",
     "Step",
+    "Stream",
     "TabulatedBetas",
     "Transition",
     "broadcast",
@@ -92,6 +93,7 @@ __all__ = [
     "posterior",
     "posterior_variance",
     "schedule_from",
+    "stream",
     "trailing_grid",
     "transition",
     "uniform_grid",

@@ -1,4 +1,4 @@
-"""What a denoiser believes about a noisy input, and the one place where x0, eps, v and score are converted."""
+"""What a denoiser believes about a noisy input, and the one place that converts between x0, eps, v and score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from .schedule import Level, Schedule, broadcast
 
 Cond = Mapping[str, Tensor]
-"""Labels by name, LongTensor (B,), in which index 0 stands for "any"; and what else a network may be told, (B, ...)."""
+"""Labels by name, int64 (B,), in which index 0 stands for "any"; and what else a network may be told, (B, ...)."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class LogVariance:
 
 @dataclass(frozen=True)
 class Spread:
-    """What a denoiser has learned to be unknown of x0 once x_t is seen: log Var[x0 | x_t] (B, ...).
+    """The learned variance of x0 given x_t: log Var[x0 | x_t] (B, ...).
 
-    It belongs to a moment, not to a step, so steps back of any length can be made from it.
+    It belongs to a time, not to a step, so it serves steps back of any length.
     """
 
     log_variance: Tensor
@@ -46,7 +46,7 @@ class Spread:
 class Estimate:
     """The belief about x_t (B, ...): its clean part x0 and its noise eps, with x_t = alpha x0 + sigma eps.
 
-    `variance` is what the denoiser has learned about the spread of the step back, if it has.
+    `variance` is the denoiser's learned variance of the step back, if it has learned one.
     """
 
     x0: Tensor
@@ -81,7 +81,7 @@ class Estimate:
 
 
 class Denoiser(Protocol):
-    """Anything that looks at x_t (B, ...) at t (B,) float64 and believes something about it."""
+    """Whatever gives an Estimate for x_t (B, ...) at t (B,) float64. One call is one evaluation."""
 
     @property
     def schedule(self) -> Schedule: ...

@@ -1,4 +1,4 @@
-"""Data whose best denoiser is known exactly: what proofs, documentation and the lab are made of."""
+"""Data whose best denoiser is known exactly, for tests and demonstrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""At which times a sampler looks."""
+"""At which times a sampler evaluates the denoiser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHAIN_STEPS = 1000
 """T, where a schedule is not that of a chain."""
 
 LEAP_LOG_SNR = 3.0
-"""Where the leap at the end begins; sigma / alpha is 0.22 there."""
+"""The log-SNR at which the last step of the grid `leap` begins; sigma / alpha is 0.22 there."""
 
 
 def uniform_grid(schedule: Schedule, steps: int) -> Tensor:
@@ -33,10 +33,10 @@ def uniform_grid(schedule: Schedule, steps: int) -> Tensor:
 def early_grid(schedule: Schedule, steps: int, power: float = 1.5) -> Tensor:
     """1 - u^power for even steps of u from 0 to 1: the closer to pure noise, the shorter the steps.
 
-    What a sample is as a whole is decided there. Along a direction of variance v the signal outweighs the noise as soon
-    as alpha^2 v does sigma^2, and for the first principal components of music v is about 1000. A first step that jumps
-    over that moment leaves them near their mean: UniPC keeps 49 % of the standard deviation of such a component in
-    20 even steps, and 92 % in these.
+    What a sample is as a whole is decided near pure noise. Along a direction of variance v the signal outweighs the
+    noise as soon as alpha² v exceeds sigma², and for the first principal components of music v is about 1000. A first
+    step that jumps over that moment leaves these components near their mean: UniPC keeps 49 % of their standard
+    deviation in 20 even steps, and 92 % in 20 of these.
 
     >>> from diffusion.theory import Cosine
     >>> [round(t, 3) for t in early_grid(Cosine(), 4).tolist()]
@@ -46,11 +46,11 @@ def early_grid(schedule: Schedule, steps: int, power: float = 1.5) -> Tensor:
 
 
 def leap_grid(schedule: Schedule, steps: int) -> Tensor:
-    """Early times down to LEAP_LOG_SNR, and from there one step to 0, however many there are before it.
+    """Times as in `early_grid` down to LEAP_LOG_SNR, and from there one step to 0.
 
-    What so little noise still hides is fine detail. Where a denoiser is not exact, small steps add up its errors in it,
-    and notes go out of tune; one step leads to the mean, which is only too smooth. So more steps tend to that mean, not
-    to a sample.
+    So little noise hides only fine detail. An inexact denoiser makes errors there, which add up over small steps, until
+    notes are out of tune. One step leads to the mean instead, which is too smooth, but in tune. More steps therefore
+    converge to that mean, not to a sample.
 
     >>> from diffusion.theory import Cosine
     >>> [round(t, 3) for t in leap_grid(Cosine(), 4).tolist()]
@@ -77,7 +77,7 @@ def trailing_grid(schedule: Schedule, steps: int, total: int | None = None) -> T
 
 
 def full_grid(schedule: Schedule, steps: int) -> Tensor:
-    """Each of the chain's T steps, however many are asked for: the T-step DDPM. T is 1000 without a chain."""
+    """Each of the chain's T steps, whatever `steps` says: the T-step DDPM. T is 1000 without a chain."""
     return uniform_grid(schedule, schedule.chain_steps or CHAIN_STEPS)
 
 
@@ -95,13 +95,13 @@ def karras_grid(schedule: Schedule, steps: int, rho: float = 7.0) -> Tensor:
 
 @dataclass(frozen=True)
 class NamedGrid:
-    """A grid with what the page says of it."""
+    """A grid with its name and a sentence for people."""
 
     grid: Grid
     title: str
     summary: str
     stepped: bool = True
-    """Whether there are as many steps as are asked for."""
+    """Whether there are as many steps as `steps` says."""
 
     def __call__(self, schedule: Schedule, steps: int) -> Tensor:
         """Times (steps + 1,), or of another number where the grid is not `stepped`."""

@@ -4,11 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+class Stream(IntEnum):
+    """What else the seed of a clip decides beside its noise. Each has random numbers of its own."""
+
+    LABELS = 1
+    """The values of the labels that are left open."""
+    PULSE = 2
+    """How far into a beat the clip begins."""
+    ENDING = 3
+    """When the last note is released, where the music ends."""
+    PROMINENCE = 4
+    """How far the loudest moment may stand out."""
+    TEXTURE = 5
+    """The texture that the mean of the last step leaves out."""
+
+
+def stream(seed: int, name: Stream) -> np.random.Generator:
+    """The random numbers of one stream of a clip, from the beginning."""
+    return np.random.default_rng((seed, int(name)))
 
 
 class Noise(Protocol):

@@ -55,7 +55,7 @@ def posterior(x_t: Tensor, x0: Tensor, t: Level, s: Level) -> Posterior:
 
 
 def posterior_variance(t: Level, s: Level) -> Tensor:
-    """beta-tilde: what is unknown of x_s to who knows x_t and x0."""
+    """beta-tilde, the variance of x_s given x_t and x0."""
     return transition(t, s).variance * s.sigma**2 / t.sigma**2
 
 
@@ -73,8 +73,8 @@ def log_variances(schedule: Schedule, t: Tensor, s: Tensor) -> tuple[Tensor, Ten
 def learned_log_variance(variance: Mix | LogVariance | Spread, schedule: Schedule, t: Tensor, s: Tensor) -> Tensor:
     """log of the learned variance (B, ...) of the step from t back to s, () or (B,) each.
 
-    With a Spread it is the best one for a step of that length (Bao et al. 2022, "Estimating the Optimal Covariance",
-    eq. 9): beta-tilde, and what is unknown of x0 times the square of its weight in the mean of the step.
+    With a Spread it is the optimal one for a step of that length (Bao et al. 2022, "Estimating the Optimal Covariance",
+    eq. 9): beta-tilde plus Var[x0 | x_t] times the square of the weight that x0 has in the mean of the step.
     """
     if isinstance(variance, LogVariance):
         return variance.log_variance

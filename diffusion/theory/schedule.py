@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-LOG_SNR_RANGE = (-15.0, 15.0)  # beyond it there is nothing to see of the data, or of the noise
+LOG_SNR_RANGE = (-15.0, 15.0)  # below it nothing of the data is left to see, above it nothing of the noise
+SIGNAL_LEFT = 1e-3  # the largest SNR at t = 1 that still counts as pure noise
 
 
 def broadcast(coefficient: Tensor, x: Tensor) -> Tensor:
@@ -42,7 +43,7 @@ class Schedule(ABC):
     """
 
     summary: ClassVar[str]
-    """One plain sentence for the page."""
+    """One sentence for people."""
     log_snr_range: tuple[float, float] = LOG_SNR_RANGE
 
     @abstractmethod
@@ -89,26 +90,37 @@ class Schedule(ABC):
 
     @property
     def t_min(self) -> float:
-        """The earliest time worth looking at: where log-SNR leaves its range, and not before the chain's first step."""
+        """The earliest time that grids use: where log-SNR leaves its range, and not before the chain's first step."""
         first = float(self.inverse(torch.tensor(self.log_snr_range[1], dtype=torch.float64)))
         return max(first, 1 / self.chain_steps) if self.chain_steps else first
 
     @property
     def terminal_snr(self) -> float:
-        """alpha² / sigma² at t = 1: far above 0, sampling from pure noise starts where no training example was.
+        """alpha² / sigma² at t = 1. Far above 0, sampling from pure noise starts where no training example was.
 
         >>> round(LinearBetas(steps=100).terminal_snr, 2)  # 60 % of the data's amplitude is still there
         0.57
         """
         return float(self.log_snr(torch.ones((), dtype=torch.float64)).exp())
 
+    @property
+    def warning(self) -> str:
+        """What people should know of a schedule that does not end in noise; empty for one that does."""
+        if self.terminal_snr <= SIGNAL_LEFT:
+            return ""
+        left = float(self(torch.ones((), dtype=torch.float64)).alpha ** 2)
+        return (
+            f"At t = 1, {100 * left:.2g} % of the signal's variance is left, but sampling begins from pure noise: "
+            "it starts with inputs that training never shows to the network."
+        )
+
 
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """alpha = cos(pi t / 2): the cosine schedule of Nichol & Dhariwal 2021 (eq. 17) without its offset.
 
-    `shift` is added to the log-SNR (Hoogeboom et al. 2023, eq. 4): negative for data whose neighbours repeat
-    one another, so that coarse structure is decided over more of the steps.
+    `shift` is added to the log-SNR (Hoogeboom et al. 2023, eq. 4). A negative one suits data whose neighbouring values
+    are alike: it gives more of the steps to coarse structure.
     """
 
     summary: ClassVar[str] = "Signal and noise trade places along a quarter circle; it ends in pure noise."
@@ -247,7 +259,7 @@ class Shifted(Schedule):
     `inner` is a schedule, or its settings {"name": ..., **arguments} with a name among `SCHEDULES`.
     """
 
-    summary: ClassVar[str] = "Another schedule, noisier (shift below 0) or cleaner (above 0) at every time."
+    summary: ClassVar[str] = "Any other schedule, noisier (shift below 0) or cleaner (above 0) at every time."
     inner: Schedule
     shift: float = 0.0
     log_snr_range: tuple[float, float] = LOG_SNR_RANGE

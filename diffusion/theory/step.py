@@ -9,10 +9,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Step:
-    """One update from time t to time s; index 0 of `total` is the initial noise, which nobody has looked at yet.
+    """One update from time t to time s. Index 0 of `total` is the initial noise, before the first evaluation.
 
-    x (B, ...) is the state at s, x0 (B, ...) the belief that led there (None at index 0), log_snr that of s and
-    `evaluations` the calls of the denoiser so far.
+    x (B, ...) is the state at s, x0 (B, ...) the belief that led there (None at index 0), `log_snr` that of s and
+    `evaluations` how often the denoiser has been called so far.
     """
 
     index: int

@@ -1,4 +1,4 @@
-"""What a network believes of clips that are known."""
+"""The beliefs of a network in known clips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 16
 def beliefs(
     configuration: Configuration, network: nn.Module, x0: Tensor, t: Tensor, eps: Tensor, cond: Mapping[str, Tensor]
 ) -> Tensor:
-    """The belief (B, ...), float32 on the CPU, in clips x0 (B, ...) that noise eps (B, ...) covers up to time t ()."""
+    """The beliefs (B, ...), float32 on the CPU, in clips x0 (B, ...) with noise eps (B, ...) at time t ()."""
     device = next(network.parameters()).device
     dtype = fast_dtype(device)
     denoiser = configuration.denoiser(network)

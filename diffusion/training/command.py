@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from diffusion import checkpoint
+from diffusion.theory import SCHEDULES
 
-from .config import TrainingConfig
+from .config import SCHEDULE_NAMES, TrainingConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="torch.compile the network (default: on a GPU)",
     )
+    meanings = {
+        "schedule": " ".join(f"{name}: {SCHEDULES[name].summary}" for name in SCHEDULE_NAMES),
+        "shift": SCHEDULES["shifted"].summary,
+    }
     for each in fields(TrainingConfig):
         assert each.default is not MISSING
-        parser.add_argument(
-            f"--{each.name.replace('_', '-')}", type=type(each.default), help=f"(default: {each.default})"
-        )
+        text = f"{meanings.get(each.name, '')} (default: {each.default})".strip()
+        parser.add_argument(f"--{each.name.replace('_', '-')}", type=type(each.default), help=text)
 
 
 def configuration(args: argparse.Namespace) -> TrainingConfig:
@@ -57,8 +61,9 @@ def configuration(args: argparse.Namespace) -> TrainingConfig:
     names = {each.name for each in fields(TrainingConfig)}
     settings: dict[str, Any] = {}
     if args.audio is not None and (start := _start(args)) is not None:
-        settings = {**start.network, **start.schedule, "prediction": start.prediction, "clip_frames": start.frames}
-        settings["schedule"] = start.schedule["name"]
+        schedule = {"schedule": start.schedule.get("inner", start.schedule)["name"]}
+        schedule |= {"shift": start.schedule.get("shift", 0.0)}
+        settings = {**start.network, **schedule, "prediction": start.prediction, "clip_frames": start.frames}
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     return TrainingConfig.from_dict({name: settings[name] for name in names & settings.keys()} | given)
 
@@ -103,12 +108,15 @@ def _prepare(args: argparse.Namespace, config: TrainingConfig) -> Path:
     import accelerate
     from tqdm import tqdm
 
-    from diffusion.audio.mel import MelParameters
+    from diffusion.codecs import LogMel
     from diffusion.data.recordings import prepare
 
     from .run import STATE
 
     start = _start(args)
+    codec = start.features if start else LogMel()
+    if not isinstance(codec, LogMel):
+        raise ValueError(f"init: {args.init} is a model of {codec.medium}s, need one of sound to refine on recordings")
     data: Path = args.out / "data"
     process = accelerate.PartialState(cpu=args.cpu)
     try:
@@ -118,7 +126,7 @@ def _prepare(args: argparse.Namespace, config: TrainingConfig) -> Path:
                 data,
                 table=args.labels,
                 vocabulary=start.labels if start else {},
-                mel=MelParameters(**start.codec) if start else MelParameters(),
+                mel=codec.mel,
                 frames=config.frames,
                 clip_frames=config.clip_frames,
                 begun=(args.out / STATE).exists(),

@@ -5,16 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+from diffusion.theory import SCHEDULES
+
 from .run import RunConfig
+
+SCHEDULE_NAMES = tuple(name for name in SCHEDULES if name != "shifted")
+"""The schedules that can be named; `shift` makes a shifted one of each."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig(RunConfig):
-    """The training of a denoiser. A batch may also have as many frames in clips of `clip_frames`.
+    """The training of a denoiser. Half of the batches have as many frames in longer clips of `clip_frames`.
 
-    `gain_db` is how far the level of a clip is moved up or down, at random; clips are brought to one loudness at last.
-    Times are drawn with density k t^(k-1), k being `noise_emphasis`: 1 is uniform, more leaves most of a batch to the
-    noisy times at which a clip's plan is made. Unlike `shift` it leaves the schedule, and so the sampling, as they are.
+    `gain_db` is how far the level of a clip is moved up or down, at random. Times are drawn with density k t^(k-1),
+    where k is `noise_emphasis`: 1 is uniform, more draws noisy times more often, at which the form of a clip is
+    decided. `shift` is added to the log-SNR of the schedule, and so changes sampling too; `noise_emphasis` does not.
     """
 
     clip_frames: int = 640
@@ -44,6 +49,18 @@ class TrainingConfig(RunConfig):
                 raise ValueError(
                     f"{name}: got {getattr(self, name)}, need a multiple of patch_frames {self.patch_frames}"
                 )
+        if self.schedule not in SCHEDULE_NAMES:
+            raise ValueError(
+                f"schedule: got {self.schedule!r}, allowed {', '.join(SCHEDULE_NAMES)}; shift moves any of them"
+            )
+
+    @property
+    def schedule_settings(self) -> dict[str, Any]:
+        """The schedule as a checkpoint names it."""
+        if self.schedule == "cosine":
+            return {"name": self.schedule, "shift": self.shift}
+        plain = {"name": self.schedule}
+        return {"name": "shifted", "inner": plain, "shift": self.shift} if self.shift else plain
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> TrainingConfig:

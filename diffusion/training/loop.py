@@ -16,9 +16,10 @@ from accelerate.utils import broadcast as broadcast_to_processes
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from diffusion.audio.ending import ENDING, ENDINGS
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Configuration, load, save
+from diffusion.codecs import LogMel, settings_of
+from diffusion.corrections import ENDING, ENDINGS
 from diffusion.data import prior
 from diffusion.data.dataset import Features, shards
 from diffusion.denoisers import LEARNED_VARIANCES
@@ -27,7 +28,7 @@ from diffusion.objectives import CleanError, ErrorAndSpread, Objective, low_disc
 from diffusion.theory import broadcast
 
 from .config import TrainingConfig
-from .foils import find_foils
+from .negatives import find_negatives
 from .optimizer import build_optimizers
 from .run import STATE, RunFolder
 from .sheet import write_sheet
@@ -55,11 +56,11 @@ def train(
 
     A run found in `out` goes on where its state was saved, bit for bit on one machine: every step draws from
     generators of its own, seeded by (seed, step, process). `init` starts a new run from the weights of a checkpoint,
-    which may have other labels and parts (`warm_start`). Features that are still being made are learned from as they
-    come; what a step draws then depends on when. By `deadline`, a time of `time.monotonic`, all is over, the last save
-    included, if that takes no longer than the one before; the learning rate decays in time. `on_save` is called when
-    state and weights of a save are written, and again after its sheet and its held-out error. ValueError if the state
-    in `out` belongs to another configuration.
+    which may have other labels and parts (`warm_start`). Features that are still being made are used as they come; what
+    a step draws then depends on when they come. The run ends before `deadline`, a time of `time.monotonic`, including
+    the last save, unless that takes longer than the one before; the learning rate decays by then. `on_save` is called
+    when the state and the weights of a save are written, and again after its sheet and its held-out error. ValueError
+    if the state in `out` belongs to another configuration.
     """
     accelerator = Accelerator(cpu=cpu)
     device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
@@ -73,14 +74,13 @@ def train(
     if source is not None:
         warm_start(network, configuration, source)
     average = AveragedModel(network, device=device, multi_avg_fn=_warming_average(config.ema_decay))
-    average.n_averaged = average.n_averaged.cpu()  # it is looked at in every step, and a GPU would be waited for
+    average.n_averaged = average.n_averaged.cpu()  # it is read in every step, and reading it on a GPU would wait
     network = accelerator.prepare(network)
     optimizers = build_optimizers(network, config)
     forward = torch.compile(network, dynamic=False) if compile_network else network
     denoiser = configuration.denoiser(forward)
     objective = objective_of(config)
-    codec = configuration.codec
-    frames_per_hour = 3600 * codec["sample_rate_hz"] / codec["hop_size"]
+    frames_per_hour = 3600 * MelParameters(**train_features.settings["codec"]).frames_per_s
 
     def nearest(features: Features) -> Features:
         return features if device.type == "cpu" else features.in_memory(device)
@@ -97,11 +97,12 @@ def train(
             return
         folder.save(step, seconds, accelerator.unwrap_model(network), average, optimizers)
         described = describe(config, train_features, source.configuration if source else None)
-        foils = find_foils(described, average.module, train_features)
+        negatives = find_negatives(described, average.module, train_features)
         texture = find_texture(described, average.module, train_features)
-        save(out, replace(described, foils=foils, texture=texture), average.module.state_dict(), torch.bfloat16)
+        described = replace(described, negatives=negatives, texture=texture)
+        save(out, described, average.module.state_dict(), torch.bfloat16)
         on_save()
-        write_sheet(out / f"sheet-{step:07d}.png", configuration, average.module)
+        write_sheet(out / f"sheet-{step:07d}.png", described, average.module)
         log_held_out()
         on_save()
 
@@ -115,10 +116,12 @@ def train(
             seconds, left_s = broadcast_to_processes(torch.tensor([seconds, left_s], device=device)).tolist()
         return seconds, left_s
 
+    if step == 0 and denoiser.schedule.warning:
+        log({"step": step, "warning": denoiser.schedule.warning})
     first_step, save_s = step, 0.0
     if main and init is not None and step == 0:
         clock = time.monotonic()
-        log_held_out()  # what the weights that it begins with are worth here
+        log_held_out()  # of the weights that the run begins with
         save_s = 4 * (time.monotonic() - clock)  # a first guess: a sheet takes about three times as long
     clock, saved, losses = time.monotonic(), time.monotonic(), []
     seconds, left_s = agreed(seconds, deadline - clock - save_s)
@@ -163,20 +166,21 @@ def train(
 
 
 def objective_of(config: TrainingConfig) -> Objective:
-    """What a run minimises; a prediction that has a spread learns that as well."""
+    """What a run minimises: the error, and for a prediction with a spread that spread as well."""
     error = CleanError(cap=config.weight_cap)
     return ErrorAndSpread(error, config.spread_weight) if config.prediction == "moments-spread" else error
 
 
 def describe(config: TrainingConfig, features: Features, source: Configuration | None = None) -> Configuration:
-    """The checkpoint configuration of a run on features; ValueError if scores were to tell a pulse and do not.
+    """The checkpoint configuration of a run on features, which may begin with the weights of `source`.
 
-    Music can be made to end if it was rendered, and so has ends, or if that of `source`, where the run begins, can.
-    Ensembles of `source` that the features have no clip of keep their crests.
+    The model has endings if its music was rendered, and so has ends, or if `source` has them. Ensembles of `source`
+    without a clip in the features keep their prominences. ValueError if the network should hear a pulse, but features
+    rendered from scores do not say where beats are.
     """
     settings = features.settings
-    before = source.crests if source else {}
-    crests = {name: before[name] for name in settings["labels"].get("ensemble", []) if name in before}
+    before = source.prominences if source else {}
+    known = {name: before[name] for name in settings["labels"].get("ensemble", []) if name in before}
     ends = bool(settings.get("sources")) or (source is not None and ENDING in source.labels)
     if config.pulse and settings.get("sources") and not features.columns["beat_frames"].any():
         raise ValueError(
@@ -196,27 +200,24 @@ def describe(config: TrainingConfig, features: Features, source: Configuration |
         "heads": config.heads,
         "hidden": config.hidden,
     }
-    schedule: dict[str, Any] = {"name": config.schedule}
-    if config.schedule == "cosine":
-        schedule["shift"] = config.shift
     return Configuration(
         network,
-        schedule,
+        config.schedule_settings,
         config.prediction,
         settings["labels"] | ({ENDING: list(ENDINGS)} if ends else {}),
         config.clip_frames,
-        settings["codec"],
+        settings_of(LogMel(**settings["codec"])),
         prior=prior.count(features, config.clip_frames),
-        crests=crests | prior.crests(features, config.clip_frames),
+        prominences=known | prior.prominences(features, config.clip_frames),
     )
 
 
 def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Batch:
     """The batch of one step: x0 (B, 1, bands, frames), t (B,), eps as x0 and labels (B, ...), each dropped on its own.
 
-    All are where the features are. Half of the batches have crops of `frames`, for variety, half as many frames in
-    clips of full length, for which positions must be right. All labels are also dropped together, for that is what
-    guidance compares with.
+    All are on the device of the features. Half of the batches have crops of `frames`, for variety; the others have as
+    many frames in clips of full length, since positions must be learned up to there. Sometimes all labels are dropped
+    together, so that the model also learns music without any.
     """
     device = features.mels[0].device
     seeds = np.random.SeedSequence([config.seed, step, rank]).spawn(3)
@@ -242,7 +243,7 @@ def draw(features: Features, config: TrainingConfig, step: int, rank: int) -> Ba
 
 @torch.no_grad()
 def validate(configuration: Configuration, network: nn.Module, features: Features, clips: int = 64) -> dict[str, Any]:
-    """Mean squared error of the belief in x0 on held-out clips at four noise levels; always the same."""
+    """Mean squared error of the belief in x0 at four noise levels, on held-out clips and noise that never change."""
     device = next(network.parameters()).device
     dtype = fast_dtype(device)
     x0, cond = features.crop(np.random.default_rng(0), configuration.frames, clips)
@@ -268,7 +269,7 @@ def _warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
 
     @torch.no_grad()
     def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
-        weight = 1 - ((1 + count) / (10 + count)).clamp(max=decay)  # a tensor: nobody waits for a GPU to know it
+        weight = 1 - ((1 + count) / (10 + count)).clamp(max=decay)  # a tensor, since reading it from a GPU would wait
         differences = torch._foreach_sub(currents, averages)
         torch._foreach_mul_(differences, weight)
         torch._foreach_add_(averages, differences)

@@ -1,4 +1,4 @@
-"""Which parameter is trained how."""
+"""Which optimizer trains which parameter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.optim import AdamW, Muon, Optimizer
 
 
 class Rates(Protocol):
-    """What a configuration says of its optimizers: muon or adamw, and how far they go."""
+    """What a configuration says of its optimizers: "muon" or "adamw", the learning rate and the weight decay."""
 
     @property
     def optimizer(self) -> str: ...

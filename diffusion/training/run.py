@@ -1,4 +1,4 @@
-"""What every training run has: a length and a pace, and a folder that it is resumed from."""
+"""What every training run has: its length, its learning rate, and the folder from which it is resumed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from diffusion.files import written
+
 STATE, LOG = "state.pt", "log.jsonl"
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run of `steps`, or of `minutes` where that is not 0; the learning rate decays over the last part.
+    """A run of `steps`, or of `minutes` if that is not 0. The learning rate decays over the last `decay_fraction`.
 
-    A batch has `batch` clips of `frames` frames. `lr` is the peak for matrices under Muon (scaled to match AdamW);
-    everything else is trained by AdamW at the same rate.
+    A batch has `batch` clips of `frames` frames. `lr` is the highest learning rate, for matrices under Muon (whose step
+    is scaled to AdamW's) and for everything else under AdamW. ValueError names the setting that is wrong.
     """
 
     steps: int = 0
@@ -56,7 +58,7 @@ class RunConfig:
             raise ValueError(f"optimizer: got {self.optimizer!r}, allowed muon, adamw")
 
     def progress(self, step: int, seconds: float, left_s: float = math.inf) -> float:
-        """How much of the run is over, 0 to 1: of its own length, or of what it gets if it must end in `left_s`."""
+        """How much of the run is over, 0 to 1: of its own length, or of a shorter one if it must end in `left_s`."""
         if left_s <= 0:
             return 1.0
         own = seconds / (60 * self.minutes) if self.minutes > 0 else step / self.steps
@@ -70,14 +72,14 @@ class RunConfig:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must agree for a run to go on: everything but its length and how often it reports."""
+        """What must agree for a run to go on: everything but its length, and how often it saves and logs."""
         free = ("steps", "minutes", "save_minutes", "log_steps")
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run keeps its state and its log; `report` sees every record as well."""
+    """Where a run keeps its state and its log; `report` gets every record as well."""
 
     path: Path
     config: RunConfig
@@ -86,7 +88,7 @@ class RunFolder:
     def resume(
         self, device: torch.device, network: nn.Module, average: nn.Module, optimizers: Sequence[Optimizer]
     ) -> tuple[int, float]:
-        """Bring all of them to the state that `save` wrote, if it did: the steps and the seconds that are over.
+        """Load the state that `save` wrote, if there is one; returns the steps and the seconds that are over.
 
         ValueError if it is the state of a run with other settings.
         """
@@ -106,7 +108,7 @@ class RunFolder:
     def save(
         self, step: int, seconds: float, network: nn.Module, average: nn.Module, optimizers: Sequence[Optimizer]
     ) -> None:
-        """Written whole or not at all."""
+        """Write the state, whole or not at all."""
         state = {
             "config": self.config.identity,
             "step": step,
@@ -116,13 +118,12 @@ class RunFolder:
             "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         }
         self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.path / f".{STATE}"
-        torch.save(state, partial)
-        partial.replace(self.path / STATE)
+        with written(self.path / STATE) as partial:
+            torch.save(state, partial)
 
     def log(self, record: Record) -> None:
-        """A line of the log."""
+        """Add a line to the log."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / LOG).open("a") as file:
+        with (self.path / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         self.report(record)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from diffusion.audio.texture import Texture
 from diffusion.checkpoint import Configuration
+from diffusion.corrections import Texture
 from diffusion.data.dataset import Features
 from diffusion.theory import LEAP_LOG_SNR, schedule_from
 
@@ -20,9 +20,9 @@ CLIPS = 144
 
 
 def find_texture(configuration: Configuration, network: nn.Module, features: Features) -> dict[str, Any]:
-    """The texture of the music for a configuration, {} where the network knows too little to tell.
+    """The texture of the music as a configuration has it; {} if the network is not yet good enough to measure it.
 
-    Measured where the leap begins, on always the same clips and noise.
+    Measured at the noise level from which the last step begins, on clips and noise that are always the same.
     """
     schedule = schedule_from(configuration.schedule)
     t = schedule.inverse(torch.tensor(LEAP_LOG_SNR, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""The weights of one model as the beginning of another."""
+"""Training that begins with the weights of another model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from diffusion.checkpoint import Checkpoint, Configuration
 
 @torch.no_grad()
 def warm_start(network: nn.Module, configuration: Configuration, source: Checkpoint) -> int:
-    """Copy into `network` what `source` has of it: the number of weights that were taken over.
+    """Copy into `network` the weights that `source` has for it; returns their number.
 
-    A tensor is taken if name and shape agree; the embedding of a label is taken value by value, so that a model may
-    know other styles than its source. Everything else stays as it is. ValueError if the features differ, or if no
+    A tensor is copied if name and shape agree. The embedding of a label is copied value by value, so that a model may
+    have other styles than its source. Everything else stays as it is. ValueError if the features differ, or if no
     tensor agrees.
     """
-    if configuration.codec != source.configuration.codec:
+    if configuration.features != source.configuration.features:
         raise ValueError(f"init: its features are {source.configuration.codec}, need {configuration.codec}")
     taken = 0
     theirs = source.network.state_dict()

@@ -10,7 +10,7 @@ from diffusion.audio.distance import mel_distance
 from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.audio.mel import MelParameters
 from diffusion.audio.vocoder import Vocoder, add_up, gaussian_derivatives
-from diffusion.studio import CHECKPOINTS
+from diffusion.checkpoint import CHECKPOINTS
 from diffusion.training.vocoder import phase_derivatives
 
 MEL = MelParameters()

@@ -82,7 +82,7 @@ def seconds_a_step(data: Path, rounds: int = 5) -> dict[str, float]:
 
 def held_out(run: Path) -> dict[str, float]:
     """The last errors in a run's log, by noise level."""
-    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     errors: dict[str, float] = [each["held_out_error"] for each in records if "held_out_error" in each][-1]
     return errors
 
@@ -96,8 +96,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     timing = args.out / "seconds.json"
     if not timing.exists():
-        timing.write_text(json.dumps(seconds_a_step(args.data), indent=1))
-    seconds = json.loads(timing.read_text())
+        timing.write_text(json.dumps(seconds_a_step(args.data), indent=1), encoding="utf-8")
+    seconds = json.loads(timing.read_text(encoding="utf-8"))
     rows: list[list[str]] = []
     first: dict[str, float] = {}
     for name, changes in VARIANTS.items():
@@ -125,7 +125,8 @@ def main() -> None:
         lines = [head, ["---"] * len(head), *rows]
         common = " ".join(["python -m diffusion train --no-compile", *flags(COMMON), "--steps=…"])
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        (args.out / "ablations.md").write_text(f"Every run: `{common}` and its own flags.\n\n{table}\n")
+        text = f"Every run: `{common}` and its own flags.\n\n{table}\n"
+        (args.out / "ablations.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

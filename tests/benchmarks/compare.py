@@ -1,8 +1,9 @@
-"""What a grid costs beyond its evaluations: `PYTHONPATH=. python tests/benchmarks/compare.py [checkpoint] [threads]`.
+"""What a comparison costs beyond its evaluations.
 
-Grids of 5 x 5 clips of 10.24 s at 20 evaluations against the time of as many guided evaluations, one clip at a time,
-which are measured in turns with them in one process, so that a change of load meets both alike; medians over batches.
-Three grids whose clips can share batches of five. Before that, the peak memory of one cell and of 25.
+`PYTHONPATH=. python tests/benchmarks/compare.py [checkpoint folder] [threads]` times comparisons of 5 x 5 clips of
+10.24 s at 20 evaluations, and as many guided evaluations of one clip at a time. Both take turns in one process, so that
+a change of load meets both alike, and medians over batches are shown. The clips of the three comparisons fit into
+batches of five. Before that, it measures the peak memory of one cell and of 25.
 """
 
 from __future__ import annotations
@@ -12,32 +13,34 @@ import resource
 import sys
 import time
 from contextlib import closing
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
 import torch
 
-from diffusion.compare import Cell, Grid, compare
-from diffusion.studio import Preview, Request, Studio, find_checkpoint
+from diffusion.checkpoint import find_checkpoint
+from diffusion.compare import Cell, Comparison, compare
+from diffusion.engine import Preview
+from diffusion.request import Request
+from diffusion.studio import Studio, open_studio
 
 STEPS, SIDE = 20, 5
 SAMPLERS = ("unipc", "ddim", "ddpm", "dpmpp-2m", "euler")
 GUIDANCE = (2.0, 3.0, 4.0, 5.0, 6.0)
 
 
-def grids(base: Request) -> dict[str, Grid]:
+def comparisons(base: Request) -> dict[str, Comparison]:
     seeds = tuple(range(SIDE))
     return {
-        "seed by guidance": Grid(base, "seed", seeds, "guidance_scale", GUIDANCE),
-        "sampler by seed": Grid(base, "sampler", SAMPLERS, "seed", seeds),
-        "sampler by guidance": Grid(base, "sampler", SAMPLERS, "guidance_scale", GUIDANCE),
+        "seed by guidance": Comparison(base, "seed", seeds, "guidance_scale", GUIDANCE),
+        "sampler by seed": Comparison(base, "sampler", SAMPLERS, "seed", seeds),
+        "sampler by guidance": Comparison(base, "sampler", SAMPLERS, "guidance_scale", GUIDANCE),
     }
 
 
-def look_s(studio: Studio, request: Request) -> float:
-    """One evaluation of one clip, the median of a run without its decoding."""
+def evaluation_s(studio: Studio, request: Request) -> float:
+    """Seconds of one evaluation of one clip: the median over a run, without its decoding."""
     seconds = []
     with closing(studio.generate(request)) as steps:
         for each in steps:
@@ -48,29 +51,29 @@ def look_s(studio: Studio, request: Request) -> float:
     return median(after - before for before, after in pairwise(seconds))
 
 
-def ratio(studio: Studio, grid: Grid) -> float:
-    """The time of a grid over that of its evaluations alone, which are timed before each batch and after it."""
+def ratio(studio: Studio, comparison: Comparison) -> float:
+    """The time of a comparison over that of its evaluations alone, which are timed before and after each batch."""
     ratios, evaluations = [], 0
-    look, start = look_s(studio, grid.base), time.perf_counter()
-    with closing(compare(studio, grid, distances=False)) as steps:
+    one_s, start = evaluation_s(studio, comparison.base), time.perf_counter()
+    with closing(compare(studio, comparison, distances=False)) as steps:
         for each in steps:
             if isinstance(each, Cell):
                 evaluations += each.clip.settings["evaluations"]
             elif each.index == 0 and evaluations:
-                seconds, before = time.perf_counter() - start, look
-                look = look_s(studio, grid.base)
-                ratios.append(seconds / (evaluations * (before + look) / 2))
+                seconds, before_s = time.perf_counter() - start, one_s
+                one_s = evaluation_s(studio, comparison.base)
+                ratios.append(seconds / (evaluations * (before_s + one_s) / 2))
                 evaluations, start = 0, time.perf_counter()
     return median(ratios)
 
 
 def peak_mb(folder: Path, cells: int) -> float:
-    """The most memory that a process with this one grid takes."""
-    studio = Studio(folder)
+    """The most memory that a process with this one comparison takes."""
+    studio = open_studio(folder)
     base = studio.request(seed=0, steps=2, style="any", ensemble="any")
     side = int(cells**0.5)
-    grid = Grid(base, "seed", tuple(range(side)), "guidance_scale", GUIDANCE[:side])
-    for _ in compare(studio, grid, distances=False):
+    comparison = Comparison(base, "seed", tuple(range(side)), "guidance_scale", GUIDANCE[:side])
+    for _ in compare(studio, comparison, distances=False):
         pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -81,13 +84,13 @@ def main() -> None:
         peaks = {cells: pool.apply(peak_mb, (folder, cells)) for cells in (1, SIDE**2)}
     print(f"peak memory: {peaks[1]:.0f} MB for 1 cell, {peaks[SIDE**2]:.0f} MB for {SIDE**2}")
     torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else torch.get_num_threads())
-    studio = Studio(folder)
-    studio.warm_up()
+    studio = open_studio(folder)
+    studio.prepare()
     base = studio.request(seed=0, steps=STEPS)
     print(f"{studio.device}, {torch.get_num_threads()} threads, {SIDE} x {SIDE} clips of {base.duration_s} s")
-    for decoder in studio.codecs:
-        for name, grid in grids(replace(base, decoder=decoder)).items():
-            print(f"{decoder:12s} {name:20s} {ratio(studio, grid):5.2f} times its evaluations, decoding included")
+    for decoder in studio.values("decoder"):
+        for name, each in comparisons(base.changed(decoder=decoder)).items():
+            print(f"{decoder:12s} {name:20s} {ratio(studio, each):5.2f} times its evaluations, decoding included")
 
 
 if __name__ == "__main__":

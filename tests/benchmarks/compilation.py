@@ -15,9 +15,12 @@ from statistics import median
 
 import torch
 
+from diffusion.checkpoint import find_checkpoint
+from diffusion.engine import Preview
+from diffusion.engine.local import LocalEngine
+from diffusion.film import Film
 from diffusion.networks.precision import fast_dtype
-from diffusion.studio import Preview, Studio, find_checkpoint
-from diffusion.ui.film import Film
+from diffusion.studio import Studio
 
 ROUNDS = 9
 
@@ -25,7 +28,7 @@ ROUNDS = 9
 def clip_s(studio: Studio) -> tuple[float, float]:
     """Seconds of the steps with their pictures, and of the whole clip."""
     request = studio.request(seed=0)
-    film, steps_s = Film(studio.mel, request), 0.0
+    film, steps_s = Film(studio.codec, request), 0.0
     start = time.perf_counter()
     for each in studio.generate(request):
         if isinstance(each, Preview):
@@ -42,9 +45,10 @@ def main() -> None:
     studios: dict[str, Studio] = {}
     for dtype in dict.fromkeys((fast_dtype(torch.device("cpu")), torch.float32)):
         name = str(dtype).removeprefix("torch.")
-        studios[name], studios[f"{name}, compiled"] = (Studio(folder, "cpu", dtype) for _ in range(2))
+        plain, engine = (LocalEngine(folder, "cpu", dtype) for _ in range(2))
+        studios[name], studios[f"{name}, compiled"] = Studio(plain), Studio(engine)
         start = time.perf_counter()
-        if not studios[f"{name}, compiled"].compile():
+        if not engine.compile(studios[name].request(seed=0)):
             sys.exit("error: the network could not be compiled")
         print(f"{name}: served after {time.perf_counter() - start:.0f} s", flush=True)
     for studio in studios.values():

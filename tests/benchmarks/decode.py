@@ -15,8 +15,8 @@ from diffusion import checkpoint
 from diffusion.audio.codec import Decoder, LogMelCodec
 from diffusion.audio.distance import mel_distance
 from diffusion.audio.griffin_lim import GriffinLim
+from diffusion.checkpoint import CHECKPOINTS
 from diffusion.networks.precision import fast_dtype
-from diffusion.studio import CHECKPOINTS
 from diffusion.training.vocoder import AudioFolder
 
 ROUNDS = 5

@@ -14,21 +14,24 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from diffusion.samplers import SAMPLERS, Sampler
-from diffusion.theory import GRIDS, Cosine, Denoiser, Grid, MixtureDenoiser, Noise, SeededNoise
+from diffusion.theory import GRIDS, Cosine, Denoiser, MixtureDenoiser, Noise, SeededNoise
 
 BUDGETS = (5, 10, 20, 50, 100)
 CLIPS = 3000
 DETERMINISTIC = ("ddim", "euler", "heun", "dpmpp-2m", "dpmpp-3m", "unipc")
 CONVERGED = 300
-GRID = GRIDS["early"]
+GRID = "early"
 Table = dict[str, dict[int, float]]
+Run = Callable[[str, str, int], Tensor]
+"""(sampler, grid, steps) -> where a run from always the same noise ends, (B, ...)."""
 
 
 class Stream:
@@ -46,7 +49,7 @@ def steps_within(sampler: Sampler, budget: int) -> int:
     tiny = MixtureDenoiser(Cosine(), torch.ones(1), torch.ones(1, 1), torch.ones(1))
     for steps in range(budget, 0, -1):
         noise = SeededNoise([0])
-        run = sampler.steps(tiny, torch.zeros(1, 1), GRID(Cosine(), steps), cond={}, noise=noise)
+        run = sampler.steps(tiny, torch.zeros(1, 1), GRIDS[GRID](Cosine(), steps), cond={}, noise=noise)
         *_, last = run
         if last.evaluations <= budget:
             return steps
@@ -85,70 +88,71 @@ def distance_table() -> tuple[Table, float]:
         table[name] = {}
         for budget in BUDGETS:
             noise = Stream()
-            times = GRID(denoiser.schedule, steps_within(sampler, budget))
+            times = GRIDS[GRID](denoiser.schedule, steps_within(sampler, budget))
             samples = final(sampler, denoiser, noise(0, exact), times, {}, noise)
             table[name][budget] = energy_distance(samples, exact)
     return table, sum(floors) / len(floors)
 
 
-def path_table(
-    denoiser: Denoiser, x: Tensor, cond: dict[str, Tensor], noise: Noise, ways: Mapping[str, tuple[Sampler, Grid]]
-) -> tuple[Table, Tensor]:
-    """Mean absolute differences of samplers from a long run out of the same noise x, and where that run ends."""
-    converged = final(SAMPLERS["unipc"], denoiser, x, GRID(denoiser.schedule, CONVERGED), cond, noise)
-    table: Table = {}
-    for name, (sampler, grid) in ways.items():
-        table[name] = {}
-        for budget in BUDGETS:
-            times = grid(denoiser.schedule, steps_within(sampler, budget))
-            clip = final(sampler, denoiser, x, times, cond, noise)
-            table[name][budget] = float((clip - converged).abs().mean())
+def path_table(run: Run, ways: Mapping[str, tuple[str, str]]) -> tuple[Table, Tensor]:
+    """Mean absolute differences of runs from a long one out of the same noise, and where the long one ends.
+
+    `ways` are a sampler and a grid each.
+    """
+    converged = run("unipc", GRID, CONVERGED)
+    table: Table = {
+        name: {
+            budget: float((run(sampler, grid, steps_within(SAMPLERS[sampler], budget)) - converged).abs().mean())
+            for budget in BUDGETS
+        }
+        for name, (sampler, grid) in ways.items()
+    }
     return table, converged
 
 
-def music_table(folder: Path, seeds: Iterable[int]) -> tuple[Table, float]:
-    """Mean absolute differences in dB between spectrograms at few evaluations and at many, guided and clipped.
+def music_table(folder: Path, seeds: Sequence[int]) -> tuple[Table, float]:
+    """Mean absolute differences in dB between spectrograms at few evaluations and at many, as the page composes them.
 
-    Of every sampler, and of the default one on other grids. And between the converged clips of one label and two seeds.
+    Of every sampler, and of the default one on other grids; without texture, which is no part of sampling. And between
+    the converged clips of one label and two seeds.
     """
-    from diffusion.audio.mel import MelParameters
     from diffusion.checkpoint import load
-    from diffusion.data.labels import GUIDED
-    from diffusion.denoisers import GUIDANCE_RULES
-    from diffusion.evaluation.clips import Way
+    from diffusion.compose import Composed, compose
+    from diffusion.corrections import CORRECTIONS, ENDING, ENDINGS
+    from diffusion.denoisers import InFormat
     from diffusion.networks.precision import fast_dtype
+    from diffusion.request import Request
 
-    loaded = load(folder)
-    mel = MelParameters(**loaded.configuration.codec)
-    noise = SeededNoise(list(seeds))
-    clips = len(noise.seeds)
-    labels = loaded.configuration.told.items()
-    known = [{name: i % len(values) + 1 for name, values in labels} for i in range(clips)]
-    cond = loaded.configuration.cond(known, noise.seeds)
-    scale, rule = torch.tensor(Way.guidance_scale), GUIDANCE_RULES[Way.guidance_rule]
-    frames = loaded.configuration.frames
-    denoiser = loaded.configuration.guided(
-        loaded.denoiser, {GUIDED[0]: scale}, rule, Way.guidance_from, known, noise.seeds, frames
-    )
-    x = noise(0, torch.empty(clips, 1, mel.bands, frames))
-    decibels = mel.unit_db
-    dtype = fast_dtype(x.device)
-    with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
-        table, converged = path_table(denoiser, x, cond, noise, {**on_grid(SAMPLERS), **on_grids("unipc")})
-        others = SeededNoise([seed + 1000 for seed in noise.seeds])
-        times = GRID(denoiser.schedule, CONVERGED)
-        other = final(SAMPLERS["unipc"], denoiser, others(0, x), times, cond, others)
+    loaded, device = load(folder), torch.device("cpu")
+    configuration = loaded.configuration
+    denoiser = InFormat(loaded.denoiser, device, fast_dtype(device))
+    labels = [
+        {ENDING: ENDINGS[0], **{name: values[i % len(values)] for name, values in configuration.told.items()}}
+        for i in range(len(seeds))
+    ]
+
+    def composed(sampler: str, grid: str, steps: int, seeds: Sequence[int] = seeds) -> Tensor:
+        settings = {"sampler": sampler, "grid": grid, "steps": steps, "duration_s": None}
+        requests = [Request(each, seed, **settings) for each, seed in zip(labels, seeds, strict=True)]
+        kept = CORRECTIONS.keys() - {"texture"}
+        [last] = deque(compose(denoiser, configuration, requests, corrections=kept), maxlen=1)
+        assert isinstance(last, Composed)
+        return last.features
+
+    decibels = configuration.features.unit_db
+    table, converged = path_table(composed, {**on_grid(SAMPLERS), **on_grids("unipc")})
+    other = composed("unipc", GRID, CONVERGED, [seed + 1000 for seed in seeds])
     scaled = {name: {budget: error * decibels for budget, error in row.items()} for name, row in table.items()}
     return scaled, float((other - converged).abs().mean()) * decibels
 
 
-def on_grid(names: Iterable[str]) -> dict[str, tuple[Sampler, Grid]]:
-    return {name: (SAMPLERS[name], GRID) for name in names}
+def on_grid(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    return {name: (name, GRID) for name in names}
 
 
-def on_grids(name: str) -> dict[str, tuple[Sampler, Grid]]:
+def on_grids(name: str) -> dict[str, tuple[str, str]]:
     """One sampler on the other grids that follow the number of steps; named with a colon."""
-    return {f"{name}: {grid}": (SAMPLERS[name], GRIDS[grid]) for grid in ("uniform", "log-snr", "karras")}
+    return {f"{name}: {grid}": (name, grid) for grid in ("uniform", "log-snr", "karras")}
 
 
 def title_of(way: str) -> str:
@@ -158,23 +162,24 @@ def title_of(way: str) -> str:
 
 def write(table: Table, stem: Path, title: str, unit: str, line: tuple[str, float] | None = None) -> None:
     """stem.csv, stem.md and stem.png."""
-    with stem.with_suffix(".csv").open("w", newline="") as file:
+    with stem.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["sampler", *BUDGETS])
         rows.writerows([name, *(f"{errors[budget]:.5g}" for budget in BUDGETS)] for name, errors in table.items())
     lines = [
         f"# {title}",
         "",
-        f"{unit}, by evaluations of the denoiser; times `early` where no other grid is named.",
+        f"Each number is the {unit}.",
+        "The columns count evaluations of the denoiser. The grid of times is Early unless a row names another.",
         "",
     ]
     if line is not None:
-        lines += [f"Between {line[0]} it is {line[1]:.2g}.", ""]
+        lines += [f"Between {line[0]} that number is {line[1]:.2g}.", ""]
     lines += ["| sampler | " + " | ".join(map(str, BUDGETS)) + " |", "|---|" + "---:|" * len(BUDGETS)]
     for name, errors in sorted(table.items(), key=lambda row: row[1][20]):
         cells = " | ".join(f"{errors[budget]:.2g}" for budget in BUDGETS)
         lines.append(f"| {title_of(name)} | {cells} |")
-    stem.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    stem.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     plot(table, stem.with_suffix(".png"), title, unit, line)
 
 
@@ -210,7 +215,12 @@ def main() -> None:
     write(table, stem, "Error against evaluations on an exact mixture", "energy distance to exact samples", line)
     against = f"from {CONVERGED} steps of UniPC out of the same noise"
     start = Stream()(0, torch.empty(CLIPS, 2, dtype=torch.float64))
-    table, _ = path_table(mixture(), start, {}, Stream(), on_grid(DETERMINISTIC))
+    denoiser = mixture()
+
+    def run(sampler: str, grid: str, steps: int) -> Tensor:
+        return final(SAMPLERS[sampler], denoiser, start, GRIDS[grid](denoiser.schedule, steps), {}, Stream())
+
+    table, _ = path_table(run, on_grid(DETERMINISTIC))
     unit = f"mean absolute difference {against}"
     write(table, stem.with_name(f"{stem.name}_paths"), "Error of deterministic samplers on an exact mixture", unit)
     if arguments.checkpoint:

@@ -10,25 +10,35 @@ Seconds depend on the machine and its load; the ratio does not. Medians are show
 
 from __future__ import annotations
 
+import math
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 from playwright.sync_api import Browser, Page, sync_playwright
 from torch import Tensor
 
-from diffusion.studio import Preview, Studio, find_checkpoint
-from diffusion.theory import Cond, Denoiser, Estimate, Schedule
-from diffusion.ui.page import build, launch
+from diffusion import checkpoint
+from diffusion.checkpoint import find_checkpoint
+from diffusion.compose import compose
+from diffusion.denoisers import InFormat
+from diffusion.engine import Clip, Preview, Stop
+from diffusion.engine.local import LocalEngine, preview
+from diffusion.networks.precision import fast_dtype
+from diffusion.request import Request
+from diffusion.studio import Studio
+from diffusion.theory import Cond, Denoiser, Estimate, Schedule, Step
+from diffusion.ui.page import Page as ServedPage
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS, PRESSES, ROUNDS, STEPS = 3, 10, 5, 50
@@ -83,9 +93,9 @@ def run(page: Page, steps: int) -> float:
     """Press Generate and wait for the clip: ms to the first picture."""
     page.locator("#steps input").fill(str(steps))
     page.locator("#steps input").blur()
-    before = page.locator(".score").get_attribute("data-clip")
+    before = page.locator(".canvas").get_attribute("data-clip")
     first_ms = page.evaluate(PRESS)
-    page.wait_for_function("before => document.querySelector('.score').dataset.clip !== before", arg=before)
+    page.wait_for_function("before => document.querySelector('.canvas').dataset.clip !== before", arg=before)
     page.wait_for_selector("#generate:not([disabled])")
     return float(first_ms)
 
@@ -106,6 +116,35 @@ class Timed:
         estimate = self.inner(x_t, t, cond)
         self.seconds += time.perf_counter() - start
         return estimate
+
+
+class TimedEngine:
+    """A local engine whose evaluations are timed. It runs one request at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._local = LocalEngine(folder)
+        self.model, self._device = self._local.model, self._local.device
+        denoiser = checkpoint.load(folder, self._device).denoiser
+        self.timed = Timed(InFormat(denoiser, self._device, fast_dtype(self._device)))
+
+    def run(self, requests: Sequence[Request], stop: Stop) -> Generator[Preview | Clip]:
+        start = time.perf_counter()
+        for each in compose(self.timed, self.model.configuration, requests, stop=stop, device=self._device):
+            if isinstance(each, Step):
+                level = self.timed.schedule(torch.tensor(each.s, dtype=torch.float64))
+                yield preview(each, level, time.perf_counter() - start)
+                continue
+            settings = {**requests[0].to_dict(), "evaluations": each.evaluations, "stopped_at": each.stopped_at}
+            features = each.features[0].to("cpu", torch.float32).numpy()
+            wave = self.sound(features, requests[0].decoder, math.inf)
+            rate_hz = self.model.configuration.features.sample_rate_hz
+            yield Clip(features, settings, time.perf_counter() - start, wave, rate_hz, 1.0)
+
+    def sound(self, features: np.ndarray, decoder: str, most: float) -> np.ndarray:
+        return self._local.sound(features, decoder, most)
+
+    def prepare(self, request: Request, compile: bool) -> None:
+        self._local.prepare(request, compile)
 
 
 def overhead(timed: Timed, sample: Callable[[], float]) -> float:
@@ -145,19 +184,19 @@ def main() -> None:
             page.set_default_timeout(600_000)
             presses = [run(page, 4) for _ in range(PRESSES + 1)][1:]
             print(f"from the press to the first picture {median(presses):.0f} ms, at most {max(presses):.0f} ms")
-        studio = Studio(folder)
-        studio.warm_up()
-        timed = studio._denoiser = Timed(studio._denoiser)
-        blocks = build(studio)
-        launch(blocks, prevent_thread_lock=True, quiet=True)
-        page = usable(browser, blocks.local_url)
+        engine = TimedEngine(folder)
+        studio, timed = Studio(engine), engine.timed
+        studio.prepare()
+        served = ServedPage(studio)
+        served.launch(prevent_thread_lock=True, quiet=True)
+        page = usable(browser, served.blocks.local_url)
         page.set_default_timeout(600_000)
         pairs = [
             (overhead(timed, lambda: shown_s(page)), overhead(timed, lambda: alone_s(studio))) for _ in range(ROUNDS)
         ]
         shown, alone = (100 * median(each) for each in zip(*pairs, strict=True))
         print(f"{STEPS} steps cost {alone:.1f} % more than their evaluations, on the page {shown:.1f} %")
-        blocks.close()
+        served.blocks.close()
         browser.close()
     print(f"{torch.get_num_threads()} threads, medians of {STARTS} starts, {PRESSES} presses and {ROUNDS} rounds")
 

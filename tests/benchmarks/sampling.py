@@ -9,15 +9,17 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import torch
 
-from diffusion.audio.loudness import finish
-from diffusion.studio import RANGES, Clip, Preview, Request, Studio, find_checkpoint
-from diffusion.ui.film import Film
+from diffusion.checkpoint import find_checkpoint
+from diffusion.engine import Clip, Preview
+from diffusion.film import Film
+from diffusion.request import Request
+from diffusion.studio import Studio, open_studio
+from diffusion.theory import LOG_SNR_RANGE
 
 ROUNDS, STEPS = 5, 20
 
@@ -34,19 +36,18 @@ def sample(studio: Studio, request: Request, film: Film | None) -> None:
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else find_checkpoint()
     torch.set_num_threads(int(sys.argv[2]) if len(sys.argv) > 2 else torch.get_num_threads())
-    studio = Studio(folder)
-    studio.warm_up()
+    studio = open_studio(folder)
+    studio.prepare()
     request = studio.request(seed=0, steps=STEPS)
-    all_along = replace(request, guidance_from=RANGES["guidance_from"][0])
+    all_along = request.changed(guidance_from=LOG_SNR_RANGE[0])
     *_, clip = studio.generate(request)
     assert isinstance(clip, Clip)
-    features = torch.tensor(clip.features, device=studio.device)[None, None]
 
     def decode() -> None:
-        finish(studio.codec.decode(features), studio.mel.sample_rate_hz)
+        studio.sound(clip.features)
 
     def whole() -> None:
-        film = Film(studio.mel, request)
+        film = Film(studio.codec, request)
         for each in studio.generate(request):
             if isinstance(each, Preview):
                 film.add(each)
@@ -54,7 +55,7 @@ def main() -> None:
     variants: dict[str, Callable[[], None]] = {
         "steps without pictures": lambda: sample(studio, request, None),
         "the same, guided all along": lambda: sample(studio, all_along, None),
-        "steps with pictures": lambda: sample(studio, request, Film(studio.mel, request)),
+        "steps with pictures": lambda: sample(studio, request, Film(studio.codec, request)),
         "decode": decode,
         "clip, decoded, with pictures": whole,
     }

@@ -1,17 +1,22 @@
 """Measures, on data whose best denoiser is known, what went wrong in the documents' diffusion at T = 100.
 
 Run as a script it writes why_it_failed.md and its two plots beside itself. No network takes part: every belief is the
-exact one, so that what remains is the fault of the setting alone.
+exact one, so that what remains is the fault of the setting alone. One number is measured on music: how the linear
+magnitude of a clip is distributed.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 
+import soundfile
 import torch
 from torch import Tensor
 
+from diffusion.checkpoint import CHECKPOINTS
 from diffusion.denoisers import Clipped, NetworkDenoiser
 from diffusion.objectives import NormalisedKL, PosteriorKL, loss_curve
 from diffusion.samplers import DDPM
@@ -44,6 +49,10 @@ WEIGHTS = torch.tensor([0.8, 0.2], dtype=torch.float64)
 MEANS = torch.tensor([[QUIET], [LOUD]], dtype=torch.float64)
 VARIANCES = torch.tensor([0.05, 0.15], dtype=torch.float64) ** 2
 ERROR = -0.1  # of a network's eps, relative
+CLAMP = 1e-20  # what the notebook puts in place of a smaller beta-tilde
+FRACTIONS = (0.5, 0.1, 0.0)  # of the way from log beta-tilde to log beta
+VALUES = 2 * 512 * 512  # of a spectrogram of magnitude and phase
+CLIP = CHECKPOINTS / "daybreak" / "welcome.wav"
 
 
 def exact(schedule: Schedule) -> MixtureDenoiser:
@@ -268,6 +277,27 @@ def leaving_the_range(numbers: dict[str, float]) -> None:
             numbers[f"{name}: {moment} largest"] = float(x.abs().max())
 
 
+def wrong_variance(numbers: dict[str, float]) -> None:
+    """The KL of the first step, in nats a value, where q has the variance beta, beta-tilde is clamped, means agree."""
+    beta = float(TRAINED.betas[0])
+    for fraction in FRACTIONS:
+        ratio = beta / (beta**fraction * CLAMP ** (1 - fraction))
+        numbers[f"KL in nats, v = {fraction:g}"] = (ratio - 1 - math.log(ratio)) / 2
+
+
+def linear_magnitude(numbers: dict[str, float]) -> None:
+    """How the magnitude of a clip is distributed, weighted by frequency and scaled to [-1, 1] as in the notebook."""
+    wave, rate_hz = soundfile.read(CLIP, dtype="float64")
+    spectrum = torch.stft(torch.from_numpy(wave), 1024, 256, window=torch.hann_window(1024), return_complex=True)
+    weight = torch.asinh(torch.arange(512) * rate_hz / 1024 / 600)
+    magnitude = spectrum.abs()[:512] * (weight / weight.amax())[:, None]
+    low, high = magnitude.aminmax()
+    scaled = 2 * (magnitude - low) / (high - low) - 1
+    numbers["magnitude: below -0.9"] = float((scaled < -0.9).double().mean())
+    numbers["magnitude: mean"], numbers["magnitude: std"] = float(scaled.mean()), float(scaled.std())
+    numbers["magnitude: error of silence"] = float((scaled + 1).square().mean())
+
+
 def measure() -> tuple[dict[str, float], dict[str, dict[str, Tensor]]]:
     """All numbers of the page, and what its plots show."""
     numbers: dict[str, float] = {"data: mean": float(DATA.mean()), "data: loud": loud_share(DATA)}
@@ -281,45 +311,58 @@ def measure() -> tuple[dict[str, float], dict[str, dict[str, Tensor]]]:
         "bias": biased_loss(numbers),
     }
     leaving_the_range(numbers)
+    wrong_variance(numbers)
+    linear_magnitude(numbers)
     return numbers, shown
 
 
 def page(n: dict[str, float]) -> str:
     """The page in Markdown."""
     beliefs = " | ".join(f"{n[f'belief at batch {batch}']:.3f}" for batch in BATCHES)
-    return f"""# Why it failed
+    rows = "\n".join(f"| {fraction:g} | {n[f'KL in nats, v = {fraction:g}']:.1e} |" for fraction in FRACTIONS)
+    text = f"""# Why it failed
 
-The documents train a diffusion model of music at T = {T} and report samples that leave [-1, 1], a KL that explodes and
-a magnitude that falls silent. Here are their settings on data whose best denoiser is known in closed form: no network,
-no training, so what goes wrong is the setting's own doing. Written by `why_it_failed.py`.
+*DDPM improvements*, a French notebook, trains a DDPM on spectrograms of music, magnitude and phase, at T = {T}. It
+reports samples that leave [-1, 1], a KL that explodes and a magnitude that falls silent. This page takes its
+settings, and those of two other notebooks, *Démo DDPM* and Esling's *Diffusion probabilistic models*, to data whose
+best denoiser is known in closed form. No network is trained, so what goes wrong is due to the settings alone.
+`why_it_failed.py` measures every number and writes this page.
 
-The data: one loudness per clip in [-1, 1], four of five nearly silent ({QUIET:g} ± {VARIANCES[0] ** 0.5:g}), one loud
-({LOUD:g} ± {VARIANCES[1] ** 0.5:g}); mean {n["data: mean"]:.2f}, standard deviation {n["data: std"]:.2f}. Every chain
-makes {SAMPLES} samples with T ancestral steps (DDPM, beta-tilde). *Distance* is the first Wasserstein distance to the
-data; two draws of the data themselves are {n["data: distance"]:.3f} apart.
+The data are one number per clip, its loudness, in [-1, 1]. Four clips in five are nearly silent ({QUIET:g} ±
+{VARIANCES[0] ** 0.5:g}), one in five is loud ({LOUD:g} ± {VARIANCES[1] ** 0.5:g}). The mean is {n["data: mean"]:.2f},
+the standard deviation {n["data: std"]:.2f}. Every chain makes {SAMPLES} samples in T ancestral steps (DDPM with the
+variance beta-tilde). *Distance* is the first Wasserstein distance to the data. Two draws of the data are
+{n["data: distance"]:.3f} apart.
 
 | complaint | cause | measured |
 |---|---|---|
 | poor samples | sampling starts at N(0, 1), training ended elsewhere | alpha-bar is \
 {n["alpha-bar trained"]:.3f} at the end: {100 * n["amplitude left"]:.0f} % of the amplitude is left |
-| poor samples | noise added without its square roots | distance {n["without roots: distance"]:.3f} \
-instead of {n["with roots: distance"]:.3f} |
+| poor samples | noise added without its square roots | distance {n["without roots: distance"]:.3f} instead of \
+{n["with roots: distance"]:.3f} |
 | the KL explodes | beta-tilde of the first step is 0 | its logarithm is minus infinity |
+| the KL explodes | q has the variance beta, the model's is clamped | \
+{n["KL in nats, v = 0.5"]:.0e} nats a value, and more |
 | the magnitude falls silent | the KL over its batch maximum is a biased loss | belief \
 {n["belief at batch 8"]:.2f} where {n["true belief"]:.2f} is true |
+| the magnitude falls silent, perhaps | the magnitude is linear | {100 * n["magnitude: below -0.9"]:.0f} % of its \
+values are below -0.9 |
 | values leave [-1, 1] | an error in eps counts sigma / alpha times in x0 | \
 {n["x0 error per eps error, shown"]:.0f} times at the first step |
 
 ## 1. The chain does not end in noise
 
+alpha-bar at T is the share of the data's variance that is left in x_T:
+
 | schedule | alpha-bar at T |
 |---|---|
-| betas 1e-4 to 2e-2, with which they train | {n["alpha-bar trained"]:.3f} |
-| betas 1e-3 to 2e-1, with which they show the noising | {n["alpha-bar shown"]:.1e} |
-| sigmoid, 1e-5 to 1e-2 | {n["alpha-bar sigmoid"]:.3f} |
+| betas 1e-4 to 2e-2, with which *DDPM improvements* and *Démo DDPM* train | {n["alpha-bar trained"]:.3f} |
+| betas 1e-3 to 2e-1, with which *Démo DDPM* shows the noising | {n["alpha-bar shown"]:.1e} |
+| sigmoid, 1e-5 to 1e-2, in Esling's notebook | {n["alpha-bar sigmoid"]:.3f} |
 
-Betas made for a thousand steps, used for a hundred. Training sees x_T with mean {n["mean of x_T"]:.2f} and standard
-deviation {n["std of x_T"]:.2f}; sampling starts at 0 and 1. The exact denoiser, from both starts:
+The betas of the first row were made for a thousand steps and are used for a hundred. In training, x_T has the mean
+{n["mean of x_T"]:.2f} and the standard deviation {n["std of x_T"]:.2f}. Sampling starts with the mean 0 and the
+standard deviation 1. From both starts the exact denoiser leads to:
 
 | start | mean | loud clips | distance |
 |---|---|---|---|
@@ -330,70 +373,108 @@ deviation {n["std of x_T"]:.2f}; sampling starts at 0 and 1. The exact denoiser,
 {n["cosine: distance"]:.3f} |
 | the data | {n["data: mean"]:.2f} | {100 * n["data: loud"]:.0f} % | |
 
-Nothing is wrong with the denoiser: it believes what it is shown, and the start tells it of a louder clip.
+The denoiser is exact in every row. The start of the first row has a higher mean than noised data have. It looks like
+a louder clip, so the chain makes too many loud clips.
 
 ## 2. Noise without its square roots
 
-x_t = a x0 + (1 - a) eps in place of sqrt(a) x0 + sqrt(1 - a) eps, a = alpha-bar, on the schedule that ends in noise.
-The two ways to noise no longer agree (standard deviation of the noise at T: {n["one jump: std"]:.2f} in one jump,
-{n["step by step: std"]:.2f} step by step), and the sampler, which has its roots, asks about inputs of another kind:
+*Démo DDPM* adds noise by x_t = a x0 + (1 - a) eps with a = alpha-bar. Right is x_t = sqrt(a) x0 + sqrt(1 - a) eps.
+Its noising by one step lacks the roots as well. The schedule here is the one that ends in noise.
+
+Without the roots, noising in one jump and noising step by step disagree: at T the noise has the standard deviation
+{n["one jump: std"]:.2f} after one jump and {n["step by step: std"]:.2f} after all steps. The sampler does have its
+roots, so it asks the denoiser about inputs unlike those of the training:
 
 | best noise prediction for | standard deviation | loud clips | distance |
 |---|---|---|---|
 | noise with roots | {n["with roots: std"]:.2f} | {100 * n["with roots: loud"]:.0f} % | \
 {n["with roots: distance"]:.3f} |
-| noise without | {n["without roots: std"]:.2f} | {100 * n["without roots: loud"]:.0f} % | \
+| noise without roots | {n["without roots: std"]:.2f} | {100 * n["without roots: loud"]:.0f} % | \
 {n["without roots: distance"]:.3f} |
 
 ![Clouds](why_it_failed_clouds.png)
 
 ## 3. A logarithm of minus infinity
 
-The learned variance lies between log beta-tilde and log beta, and beta-tilde of the first step is 0. Half-way between
-the two, the first step alone costs, in bits per dimension:
+The logarithm of the learned variance lies between log beta-tilde and log beta, and beta-tilde of the first step is 0.
+With the logarithm half-way between the two, the first step alone costs, in bits per dimension:
 
-| logarithm of beta-tilde at the first step | KL of that step | of the other {T - 1} together |
+| logarithm of beta-tilde at the first step | KL of that step | KL of the other {T - 1} together |
 |---|---|---|
 | as it is | infinite | {n["KL of all other steps"]:.1f} |
-| guarded, log max(beta-tilde, 1e-20) | {n["KL of the first step, guarded by 1e-20"]:.1e} | \
+| guarded: log max(beta-tilde, 1e-20) | {n["KL of the first step, guarded by 1e-20"]:.1e} | \
 {n["KL of all other steps"]:.1f} |
-| that of the next step (here) | {n["KL of the first step, next logarithm"]:.2f} | {n["KL of all other steps"]:.1f} |
+| that of the next step, as this project has it | {n["KL of the first step, next logarithm"]:.2f} | \
+{n["KL of all other steps"]:.1f} |
 
-A guard hides the infinity and keeps the explosion. Dividing by the batch maximum, the documents' cure, hides that too.
+The guard replaces an infinite KL by a huge one. *DDPM improvements* divides the KL by its batch maximum, which hides
+the explosion and leaves its cause.
 
 ## 4. A loss with another minimiser
 
-Divided by its batch's maximum, a clip weighs less where its own KL is large: near silence the silent clips have a small
-KL and, in batches without a loud one, a huge weight. Where x_t says nothing and {n["true belief"]:.2f} is the right
-belief, descent from there comes to rest at:
+*DDPM improvements* divides the KL of each clip by the largest KL in the batch. Silent clips have a small KL, so in a
+batch without a loud clip the divisor is small and the silent clips get a huge weight. Suppose that x_t says nothing
+about x0: then {n["true belief"]:.2f} is the right belief. Gradient descent from there comes to rest at:
 
 | batch | {" | ".join(map(str, BATCHES))} |
 |---|{"---|" * len(BATCHES)}
 | belief | {beliefs} |
 
-(The KL itself: {n["true belief"]:.3f} at any batch.) The rarer the loud clips, the larger the batch that is needed. A
-chain that believes so at every step makes {100 * n["batch 8: loud"]:.0f} % loud clips at batch 8 and
-{100 * n["batch 2: loud"]:.0f} % at batch 2, where the exact one makes {100 * n["unbiased: loud"]:.0f} %. The two
-kinds of clip are taken here as two loudnesses with a fixed spread; a batch that mixes times mixes its weights further.
+The KL itself comes to rest at {n["true belief"]:.3f} with any batch. The rarer loud clips are, the larger the batch
+must be. A chain with this belief at every step makes {100 * n["batch 8: loud"]:.0f} % loud clips at batch 8 and
+{100 * n["batch 2: loud"]:.0f} % at batch 2. The exact chain makes {100 * n["unbiased: loud"]:.0f} %.
+
+Here the two kinds of clip are two loudnesses with a fixed spread, and all clips of a batch are at one time. In a
+batch of different times the weights differ by time as well.
 
 ![Losses](why_it_failed_losses.png)
 
 ## 5. Beliefs outside the range
 
-x0 = (x_t - sigma eps) / alpha multiplies an error of eps by sigma / alpha: {n["x0 error per eps error, trained"]:.1f}
-at the end of their training schedule, {n["x0 error per eps error, shown"]:.0f} at the end of one that reaches noise.
-With a noise prediction {100 * abs(ERROR):.0f} % too small on the latter:
+x0 = (x_t - sigma eps) / alpha multiplies an error of eps by sigma / alpha. At the end of the schedule with which they
+train that is {n["x0 error per eps error, trained"]:.1f}, at the end of the one that reaches noise
+{n["x0 error per eps error, shown"]:.0f}. With the latter, and a noise prediction that is {100 * abs(ERROR):.0f} % too
+small:
 
-| | first beliefs outside [-1, 1] | the largest | half-way | samples outside |
+| | first beliefs outside [-1, 1] | largest first belief | beliefs outside half-way | samples outside |
 |---|---|---|---|---|
 | as it is | {100 * n["unclipped: first belief outside"]:.0f} % | {n["unclipped: first belief largest"]:.0f} | \
 {100 * n["unclipped: half-way belief outside"]:.0f} % | {100 * n["unclipped: sample outside"]:.1f} % |
 | clipped | {100 * n["clipped: first belief outside"]:.0f} % | {n["clipped: first belief largest"]:.0f} | \
 {100 * n["clipped: half-way belief outside"]:.0f} % | {100 * n["clipped: sample outside"]:.1f} % |
 
-The exact denoiser finds its way back by the last step; a network that was never shown such inputs need not. Clipping x0
-and taking the posterior mean keeps every belief where the data are.
+Without clipping, the samples are back in the range at the last step: but for its factor, this denoiser is right about
+any input. A network was never trained on such inputs, and its samples need not come back. Clipping x0 and taking the
+posterior mean keeps every belief in the range of the data.
+
+## 6. A variance that the model cannot reach
+
+In *DDPM improvements*, q(x_(t-1) | x_t, x0) has the variance beta in place of beta-tilde, while beta-tilde of the
+model is clamped at 1e-20. The model's variance at the first step is then beta^v times 1e-20^(1 - v), where v in [0,
+1] is what it has learned. With r = beta over this variance, two Gaussians of one mean are (r - 1 - log r) / 2 nats
+apart:
+
+| v | KL of the first step, in nats a value |
+|---|---|
+{rows}
+
+A spectrogram of magnitude and phase has 2 x 512 x 512 values. At v = 0 its first step costs
+{VALUES * n["KL in nats, v = 0"]:.1e} nats, even if the belief is exact. The notebook reports a « milliard de
+milliards », 1e18.
+
+## 7. A linear magnitude
+
+*DDPM improvements* trains on the amplitude of the STFT, not on its logarithm: it weights the amplitude by asinh(f /
+600), f in Hz, and scales it to [-1, 1] in each file. Done to one of this project's clips,
+`checkpoints/daybreak/welcome.wav` (FFT 1024, hop 256, 512 bins, Hann window), {100 * n["magnitude: below -0.9"]:.0f}
+% of the values are below -0.9. Their mean is {n["magnitude: mean"]:.3f} and their standard deviation
+{n["magnitude: std"]:.3f}. A model that answers -1, silence, everywhere has a mean squared error of only
+{n["magnitude: error of silence"]:.4f}.
+
+Beside the biased loss, this may be why the magnitude falls silent. No model was trained to test it.
 """
+    parts = text.rstrip().split("\n\n")
+    return "\n\n".join(each if each[0] in "#|!" else fill(each, 120, break_on_hyphens=False) for each in parts) + "\n"
 
 
 def draw(shown: dict[str, dict[str, Tensor]], folder: Path) -> None:
@@ -433,5 +514,5 @@ def draw(shown: dict[str, dict[str, Tensor]], folder: Path) -> None:
 if __name__ == "__main__":
     here = Path(__file__).parent
     numbers, shown = measure()
-    (here / "why_it_failed.md").write_text(page(numbers))
+    (here / "why_it_failed.md").write_text(page(numbers), encoding="utf-8")
     draw(shown, here)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from diffusion.audio.ending import LEAST_S, RELEASE_S
 from diffusion.audio.mel import MelParameters
+from diffusion.corrections import LEAST_S, RELEASE_S
 from diffusion.data.dataset import VERSION, Features
-from diffusion.data.prior import CREST_CLIPS, CREST_STEPS, count, crests, draw
+from diffusion.data.prior import PROMINENCE_CLIPS, PROMINENCE_STEPS, count, draw, prominences
 
 SECONDS = np.array([[[30, 10], [0, 20]], [[5, 5], [40, 0]]])  # style x mode x tempo
 PRIOR = [{"labels": ["style", "mode", "tempo"], "counts": SECONDS.tolist()}, {"labels": ["key"], "counts": [1, 2, 3]}]
@@ -111,9 +111,9 @@ def test_how_often_music_ends_is_counted_over_all_beginnings_of_a_clip(tmp_path:
     assert draw([ending], {"style": 1, "ending": 2}, 0) == {}
 
 
-def test_crests_are_those_of_the_clips_of_each_ensemble(tmp_path: Path) -> None:
+def test_prominences_are_those_of_the_clips_of_each_ensemble(tmp_path: Path) -> None:
     """A recording whose clips have a peak of 0, 0.01, 0.02 ... each, one that does not say by what it is played."""
-    clips = 3 * CREST_CLIPS
+    clips = 3 * PROMINENCE_CLIPS
     frames = [64 * clips + 63, 64, 63]
     peaks = torch.arange(clips) / 100
     mel = torch.zeros(sum(frames), 128)
@@ -121,9 +121,9 @@ def test_crests_are_those_of_the_clips_of_each_ensemble(tmp_path: Path) -> None:
     mel[64 * clips + 63 + 9] = 99.0
     columns = {name: [0] * 3 for name in ("style", "mode", "tempo", "key", "beat")} | {"ensemble": [2, 0, 1]}
     features = write(tmp_path, {"style": [], "ensemble": ["x", "y"]}, frames, mel=mel, **columns)
-    found = crests(features, 64)
+    found = prominences(features, 64)
     assert found.keys() == {"any", "y"}  # x has no clip so long
     unit_db = MelParameters().unit_db
-    middles = (np.arange(CREST_STEPS) + 0.5) / CREST_STEPS
+    middles = (np.arange(PROMINENCE_STEPS) + 0.5) / PROMINENCE_STEPS
     assert found["y"] == pytest.approx(unit_db * middles * float(peaks[-1]), rel=0.01)
     assert found["any"] == pytest.approx(found["y"], rel=0.02)

@@ -66,7 +66,7 @@ def test_real_recordings_of_every_format_with_labels_from_folders(tmp_path: Path
     assert "style: drums, plucked; ensemble: guitar, tabla" in lines[-1]
     train, test = Features(tmp_path, "train"), Features(tmp_path, "test")
     assert (len(train), len(test)) == (5, 1)
-    manifest = json.loads((tmp_path / "recordings.json").read_text())
+    manifest = json.loads((tmp_path / "recordings.json").read_text(encoding="utf-8"))
     assert (
         train.settings["labels"]
         == manifest["labels"]
@@ -146,7 +146,7 @@ def test_a_second_call_encodes_nothing_and_tells_what_has_changed(tmp_path: Path
     shutil.rmtree(out / "train")
     encode(folder, tmp_path / "again")
     table = tmp_path / "labels.csv"
-    table.write_text("file,style\na/one.wav,c\n")
+    table.write_text("file,style\na/one.wav,c\n", encoding="utf-8")
     assert "4 with other labels" in encode(folder, tmp_path / "again", table=table)[1]
 
 
@@ -183,8 +183,8 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_kept(tmp_path: Path
     (folder / "folder.mp3").mkdir()
     save(folder / "folder.mp3/inside.ogg")
     (folder / "empty.wav").touch()
-    (folder / "text.wav").write_text("Dear diary, " * 100)
-    (folder / "text.mp3").write_text("Dear diary, " * 1000)
+    (folder / "text.wav").write_text("Dear diary, " * 100, encoding="utf-8")
+    (folder / "text.mp3").write_text("Dear diary, " * 1000, encoding="utf-8")
     soundfile.write(folder / "no samples.wav", np.zeros((0, 1)), RATE_HZ)
     soundfile.write(folder / "one sample.wav", np.ones(1), RATE_HZ)
     save(folder / "short.ogg", 0.5)
@@ -225,7 +225,7 @@ def test_files_that_cannot_be_read_are_named_and_the_rest_is_kept(tmp_path: Path
         assert line.startswith(f"{name}: {why}"), line
     assert len(lines) == len(expected) + 2, lines  # and .jpg, and what there is
     assert "4 recordings" in lines[-1]
-    kept = json.loads((tmp_path / "out/recordings.json").read_text())["splits"]
+    kept = json.loads((tmp_path / "out/recordings.json").read_text(encoding="utf-8"))["splits"]
     assert sorted(kept) == ["folder.mp3/inside.ogg", "good.wav", "surround.flac", "telephone.wav"]
 
 
@@ -368,7 +368,7 @@ def test_labels_from_a_table(tmp_path: Path, text: str) -> None:
     for name in ("a.wav", "sub/b.wav", "sub/c.wav"):
         save(tmp_path / "audio" / name, 0.1)
     table = tmp_path / "labels.csv"
-    table.write_text(text, newline="")
+    table.write_text(text, newline="", encoding="utf-8")
     lines: list[str] = []
     found = find_recordings(tmp_path / "audio", table, lines.append)
     assert [(each.file, each.labels) for each in found] == [
@@ -394,7 +394,7 @@ def test_labels_from_a_table(tmp_path: Path, text: str) -> None:
 def test_mistakes_in_a_table_are_named(tmp_path: Path, text: str, message: str) -> None:
     save(tmp_path / "audio/a.wav", 0.1)
     table = tmp_path / "labels.csv"
-    table.write_text(text)
+    table.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=f"labels: .*{message}"):
         find_recordings(tmp_path / "audio", table)
 

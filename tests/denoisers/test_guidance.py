@@ -74,15 +74,16 @@ def test_formula(scales, t):
 
 @settings(deadline=None, max_examples=30)
 @given(scale=st.floats(0, 8), t=st.floats(0.05, 1))
-def test_a_foil_takes_the_place_of_no_label(scale, t):
-    """foil + scale (labelled - foil): of the first component the second is the foil, the second has none."""
+def test_a_negative_takes_the_place_of_no_label(scale, t):
+    """negative + scale (labelled - negative): of the first component it is the second, which has none."""
     x_t = torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     times = torch.full((3,), t, dtype=torch.float64)
-    foils = {"component": torch.tensor([0, 2, 0])}
+    negatives = {"component": torch.tensor([0, 2, 0])}
     labelled, unlabelled = MIXTURE(x_t, times, LABELS), MIXTURE(x_t, times, {})
-    foil = MIXTURE(x_t, times, {"component": torch.tensor([2, 2, 0])})
-    guided = Guided(MIXTURE, {"component": torch.tensor(scale, dtype=torch.float64)}, foils=foils)(x_t, times, LABELS)
-    torch.testing.assert_close(guided.x0[0], (foil.x0 + scale * (labelled.x0 - foil.x0))[0])
+    negative = MIXTURE(x_t, times, {"component": torch.tensor([2, 2, 0])})
+    scales = {"component": torch.tensor(scale, dtype=torch.float64)}
+    guided = Guided(MIXTURE, scales, negatives=negatives)(x_t, times, LABELS)
+    torch.testing.assert_close(guided.x0[0], (negative.x0 + scale * (labelled.x0 - negative.x0))[0])
     torch.testing.assert_close(guided.x0[1], (unlabelled.x0 + scale * (labelled.x0 - unlabelled.x0))[1])
     torch.testing.assert_close(guided.x0[2], unlabelled.x0[2])
     torch.testing.assert_close(jump(guided.x0, Cosine()(times), guided.eps), x_t)

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from diffusion.denoisers import (
     PREDICTIONS,
-    WRAPPERS,
     Clipped,
     Constrained,
     DynamicallyClipped,
@@ -158,9 +157,3 @@ def test_refusals():
         TimeBlind(Fixed(torch.zeros(1)), "moments")
     with pytest.raises(ValueError, match="fixed_t"):
         TimeBlind(Fixed(torch.zeros(1)), fixed_t=0.0)
-
-
-def test_wrappers_explain_themselves():
-    for wrapper in WRAPPERS.values():
-        assert wrapper.title
-        assert wrapper.summary.endswith(".")

@@ -10,7 +10,9 @@ from diffusion.audio.codec import LogMelCodec
 from diffusion.audio.griffin_lim import GriffinLim
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import VocoderConfiguration
+from diffusion.compose import compose
 from diffusion.data.dataset import Features
+from diffusion.denoisers import InFormat
 from diffusion.evaluation.clips import (
     Playback,
     Recipe,
@@ -23,14 +25,15 @@ from diffusion.evaluation.clips import (
     real,
 )
 from diffusion.networks.compiled import compiler_available
-from diffusion.samplers import SAMPLERS
-from diffusion.studio import PRESETS, Request
+from diffusion.networks.precision import fast_dtype
+from diffusion.request import Request
+from diffusion.settings import PRESETS
 
 ROUGH = Playback(LogMelCodec(decoder=GriffinLim(1)), "one iteration")
 
 
 def watched(recipe: Recipe) -> tuple[Recipe, list[range]]:
-    """The recipe, and the rows that it was asked for."""
+    """The recipe, and the rows that were made."""
     made: list[range] = []
 
     def make(rows: range) -> torch.Tensor:
@@ -40,12 +43,16 @@ def watched(recipe: Recipe) -> tuple[Recipe, list[range]]:
     return Recipe(recipe.name, recipe.style, recipe.ensemble, recipe.settings, make), made
 
 
-def test_what_a_visitor_hears_is_what_is_judged():
-    request, way = Request("a", "b", 0), Way()
-    for name in ("sampler", "steps", "grid", "guidance_scale", "guidance_rule", "guidance_from"):
-        assert getattr(way, name) == getattr(request, name)
-    assert request.knobs == {name: getattr(SAMPLERS[way.sampler], name) for name in request.knobs}
-    assert PRESETS["Balanced"] == {"sampler": way.sampler, "steps": way.steps}
+def test_what_a_visitor_hears_is_what_is_judged(invented_checkpoint):
+    """The clips of an evaluation are those that the composer gives for a request of the same seed, to the bit."""
+    model = checkpoint.load(invented_checkpoint)
+    device = torch.device("cpu")
+    request = Request({"style": "slow", "ensemble": "bright"}, 3_000_001, duration_s=None)
+    assert Way().request(request.labels, request.seed).changed(duration_s=None) == request
+    assert PRESETS["Balanced"] == {"sampler": Way.sampler, "steps": Way().steps}
+    denoiser = InFormat(model.denoiser, device, fast_dtype(device))
+    *_, last = compose(denoiser, model.configuration, [request])
+    assert generated(model, 1, 3).make(range(1, 2)).equal(last.features)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +75,13 @@ def test_impossible_ways_are_refused():
     for arguments, message in [
         (("magic",), "sampler: got 'magic', allowed unipc"),
         (("unipc", 0), "evaluations: got 0, but unipc needs at least 1"),
-        (("unipc", 5, 0.5), r"guidance_scale: got 0.5, need a number from 1"),
+        (("unipc", 1001), "steps: got 1001, allowed a whole number from 1 to 1000"),
+        (("unipc", 5, 0.5), r"guidance_scale: got 0.5, allowed 1.0 to 15.0"),
         (("unipc", 5, float("nan")), "guidance_scale: got nan"),
         (("unipc", 5, 1.0, 1.0, "square"), "grid: got 'square', allowed leap, early"),
         (("unipc", 5, 1.0, 1.0, "early", "loud"), "guidance_rule: got 'loud', allowed moving, plain"),
-        (("unipc", 5, 1.0, 1.0, "early", "plain", 16.0), "guidance_from: got 16.0, allowed log-SNR -15"),
+        (("unipc", 5, 1.0, 1.0, "early", "plain", 16.0), "guidance_from: got 16.0, allowed -15.0 to 15.0"),
+        (("unipc", 5, 1.0, 0.0), "length: got 0.0, need a positive number"),
     ]:
         with pytest.raises(ValueError, match=message):
             Way(*arguments)
@@ -122,16 +131,16 @@ def test_clips_of_another_decoder_batch_or_seed_are_not_taken(invented_data, tmp
 def test_measures_are_added_to_clips_that_are_there(invented_data, tmp_path):
     recipe, made = watched(real(Features(invented_data, "test"), 1, 64, 0))
     before = gather(recipe, ROUGH, tmp_path)
-    asked = []
+    measured_waves = []
 
     def peak(wave, heard):
-        asked.append(len(wave))
+        measured_waves.append(len(wave))
         assert heard.shape == (4, 1, 128, 64)
         return {"peak": wave.abs().amax(1)}
 
     for _ in range(2):
         measured = gather(recipe, ROUGH, tmp_path, measures={"levels": peak})
-    assert len(made) == len(asked) == 1
+    assert len(made) == len(measured_waves) == 1
     assert torch.equal(measured.heard, before.heard)
     assert measured.measures["levels"]["peak"].shape == (4,)
     assert (measured.measures["levels"]["peak"] > 0).all()
@@ -198,7 +207,7 @@ def test_of_long_clips_the_end_is_judged(invented_checkpoint, length, kept):
     assert {shape[-1] for shape in shapes} == {64 * length}
 
 
-def test_labels_other_than_style_and_ensemble_are_left_open(invented_checkpoint, tmp_path):
+def test_labels_other_than_style_and_ensemble_are_left_open(invented_checkpoint):
     model = checkpoint.load(invented_checkpoint)
     seen = []
     network = model.network.forward

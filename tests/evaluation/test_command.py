@@ -49,7 +49,7 @@ def test_the_marks_come_first_and_say_what_was_measured(report):
         line = next(line for line in table.splitlines() if line.startswith(f"| {name} |"))
         assert line.rstrip(" |").endswith("holds" if mark["holds"] else "**fails**")
     assert text.index("## Marks") < text.index("## Accuracy") < text.index("## Samplers")
-    for part in ("ensemble named", "style named", "over the floor, random ear", "diversity", "on the grid", "memory"):
+    for part in ("ensemble named", "style named", "over the floor, random ear", "diversity", "in tune", "memory"):
         assert part in text
     names = "\n".join(found["marks"])
     for ear in ("hand-made", "random", "trained"):
@@ -161,6 +161,7 @@ def test_the_command_trains_and_evaluates(invented_data, tmp_path, capsys):
         (["--samplers", "magic"], "sampler: got 'magic', allowed unipc"),
         (["--sections", "all"], f"sections: got 'all', allowed {', '.join(SECTIONS)}"),
         (["--seed", "-1"], "seed: got -1"),
+        (["--seed", "4294"], "seed: got 4294, allowed 0 to 4293"),
         (["--classifier", "nowhere", "--out", "o"], "nowhere has no file classifier.json"),
         (["--classifier", "EAR", "--out", "o", "--data", "nowhere"], "no features in nowhere"),
         (["--classifier", "EAR", "--out", "o", "--checkpoint", "nowhere"], "checkpoint nowhere: no file"),

@@ -29,7 +29,7 @@ def synthetic(frames=160):
 
 @pytest.mark.parametrize("name", ["hand-made", "random"])
 def test_the_ears_are_frozen(small_ear, name):
-    expected = torch.tensor(json.loads(EXPECTED.read_text())[name])
+    expected = torch.tensor(json.loads(EXPECTED.read_text(encoding="utf-8"))[name])
     torch.testing.assert_close(listeners(small_ear)[name].embed(synthetic()), expected, atol=2e-3, rtol=2e-3)
 
 

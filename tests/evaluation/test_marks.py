@@ -4,7 +4,7 @@ import torch
 from diffusion.evaluation.clips import Way
 from diffusion.evaluation.distances import Interval
 from diffusion.evaluation.marks import Mark, Point, apart, enough, excess, ratio
-from diffusion.evaluation.measures import Accuracy
+from diffusion.evaluation.measures import Proportion
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,10 @@ def test_a_mark_holds_by_its_value_or_its_interval(interval, at_least, beyond, h
 
 
 def test_more_near_clips_than_held_out_ones_is_an_excess():
-    found = excess(Accuracy(56, 70), Accuracy(48, 80))
+    found = excess(Proportion(56, 70), Proportion(48, 80))
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=1e-4)  # Newcombe 1998
-    assert excess(Accuracy(4, 288), Accuracy(3, 288)).low < 0
-    assert excess(Accuracy(30, 288), Accuracy(3, 288)).low > 0
+    assert excess(Proportion(4, 288), Proportion(3, 288)).low < 0
+    assert excess(Proportion(30, 288), Proportion(3, 288)).low > 0
 
 
 def test_ratios_and_distances_are_finite():
@@ -43,7 +43,7 @@ def test_ratios_and_distances_are_finite():
 
 
 def points(lows: dict[int, float]) -> list[Point]:
-    none = Accuracy(1, 2)
+    none = Proportion(1, 2)
     return [
         Point(Way("ddim", count), 2, none, none, {}, {}, {}, {"ear": Interval(low + 0.1, low, low + 0.2)})
         for count, low in lows.items()

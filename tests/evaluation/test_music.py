@@ -16,8 +16,8 @@ from diffusion.evaluation.music import (
     onset_rate,
     onset_strength,
     pitch_classes,
-    pitch_grid,
     silence,
+    tuning,
 )
 
 RATE_HZ = 32_000
@@ -38,20 +38,20 @@ def test_onsets_are_counted():
     assert onset_rate(torch.full_like(clip, 0.0), MEL)[0].item() == 0
 
 
-@pytest.mark.parametrize(("semitones", "grid"), [(0, 1), (3, 1), (0.5, -1), (0.25, 0)])
-def test_partials_on_and_off_the_grid(semitones, grid):
-    found, classes = pitch_grid(tone(semitones), RATE_HZ)
-    assert found[0].item() == pytest.approx(grid, abs=0.15)
-    if grid == 1:
+@pytest.mark.parametrize(("semitones", "in_tune"), [(0, 1), (3, 1), (0.5, -1), (0.25, 0)])
+def test_partials_in_and_out_of_tune(semitones, in_tune):
+    found, classes = tuning(tone(semitones), RATE_HZ)
+    assert found[0].item() == pytest.approx(in_tune, abs=0.15)
+    if in_tune == 1:
         assert classes[0, (9 + semitones) % 12] > 0.95
         assert entropy_bits(classes)[0] < 0.5
     assert torch.equal(pitch_classes(tone(semitones), RATE_HZ), classes)
 
 
-def test_noise_is_off_the_grid_and_silence_is_no_pitch():
+def test_noise_is_out_of_tune_and_silence_has_no_pitch():
     noise = 0.1 * torch.randn(1, 4 * RATE_HZ, generator=torch.Generator().manual_seed(0))
-    grid, classes = pitch_grid(torch.cat([noise, torch.zeros_like(noise)]), RATE_HZ)
-    assert grid.abs().max() < 0.25
+    in_tune, classes = tuning(torch.cat([noise, torch.zeros_like(noise)]), RATE_HZ)
+    assert in_tune.abs().max() < 0.25
     assert entropy_bits(classes).min() > 3.3
     torch.testing.assert_close(classes.sum(1), torch.ones(2, dtype=torch.float64))
 
@@ -115,7 +115,7 @@ def test_onset_strength_rises_with_notes_alone():
 def test_all_measures_at_once_in_their_order():
     wave = torch.cat([tone(3, 7), torch.zeros(1, 2 * 65_536)])
     measures = measure(wave, LogMelCodec().encode(wave), MEL)
-    assert list(measures) == ["on the grid", "key clarity", "onsets per second", "silence", "brightness", "loudness"]
+    assert list(measures) == ["in tune", "key clarity", "onsets per second", "silence", "brightness", "loudness"]
     for values in measures.values():
         assert values.shape == (2,)
         assert values.dtype == torch.float32

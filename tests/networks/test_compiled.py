@@ -44,7 +44,7 @@ def inputs(shape: tuple[int, ...] = SHAPE) -> tuple[Tensor, Tensor, dict[str, Te
 def folder_of_a_compiler(path: Path, script: str) -> str:
     """A PATH on which the compiler is `script`."""
     for name in ("c++", "g++", "clang++"):
-        (path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
         (path / name).chmod(0o755)
     return f"{path}{os.pathsep}{os.environ['PATH']}"
 
@@ -143,7 +143,7 @@ def test_a_compiler_that_fails_is_told_in_one_line_and_leaves_nothing(
     with pytest.raises(CompilerError, match=told) as raised:
         compile_ahead(small_network(depth=0), inputs()[2], SHAPE, torch.float32)
     assert "\n" not in str(raised.value)
-    assert (tmp_path / "niceness").read_text().strip() == "19"
+    assert (tmp_path / "niceness").read_text(encoding="utf-8").strip() == "19"
     assert list(temporary.iterdir()) == []
 
 

@@ -65,7 +65,7 @@ def test_refinement_sees_over_the_edges_of_tokens() -> None:
     assert not torch.equal(net(x, log_snr + 1, cond), net(x, log_snr, cond))
 
 
-def test_each_clip_is_looked_at_alone() -> None:
+def test_each_clip_is_independent_of_its_batch() -> None:
     net, (x, log_snr, cond) = network(), inputs(4)
     whole = net(x, log_snr, cond)
     for i in range(4):

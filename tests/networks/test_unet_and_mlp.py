@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from diffusion.checkpoint import Configuration, load, save
-from diffusion.networks import NETWORK_SUMMARIES, NETWORKS, AdaptiveUNet, ConvUNet, StepMLP
+from diffusion.networks import NETWORKS, AdaptiveUNet, ConvUNet, StepMLP
 from diffusion.networks.unet import AdaptiveLevel
 from diffusion.objectives import Hybrid, SquaredError
 from diffusion.theory import SCHEDULES, LinearBetas, MixtureDenoiser
@@ -74,7 +74,7 @@ def test_shapes_that_do_not_halve_are_refused(kind):
 
 @pytest.mark.parametrize("kind", U_NETS)
 def test_the_input_passes_by_all_coarser_levels(kind):
-    """With the way up from the first level cut, only its bypass can carry what goes in."""
+    """With the way up from the first level cut, only its skip connection can carry what goes in."""
     network = awake(small(kind))
     with torch.no_grad():
         network.up[0].weight.zero_()
@@ -189,7 +189,3 @@ def test_the_mlp_learns_a_cloud_of_points():
     loss, floor = (float(objective(each, *held_out).mean()) for each in (denoiser, exact))
     assert floor < loss < floor + 0.1
     assert math.isclose(float(held_out[2].square().mean()), 1, abs_tol=0.05)  # what a network of zeros would lose
-
-
-def test_catalogue_explains_each():
-    assert NETWORK_SUMMARIES.keys() == NETWORKS.keys()

@@ -205,7 +205,7 @@ def test_two_runs_of_one_sampler_interleave(sampler):
 @every_sampler
 @pytest.mark.parametrize("grad", [True, False])
 def test_an_abandoned_run_leaves_no_trace(sampler, grad):
-    """Grad mode is off within a look, as it was everywhere else; random state and the sampler stay what they were."""
+    """Grad mode is off in evaluations and elsewhere as it was; random state and the sampler stay what they were."""
     denoiser, random_state, before = Watched(gaussian(), [], []), torch.get_rng_state(), copy.deepcopy(sampler)
     with torch.set_grad_enabled(grad):
         run = start(sampler, [1, 2], denoiser=denoiser)
@@ -229,7 +229,7 @@ def test_the_noise_at_the_start_is_left_alone(sampler):
 
 
 @every_sampler
-def test_labels_reach_every_look(sampler):
+def test_labels_reach_every_evaluation(sampler):
     """Two components far apart, one seed, and a label for each clip: each arrives on its own side."""
     means = torch.tensor([[6.0, 6.0], [-6.0, -6.0]])
     mixture = MixtureDenoiser(Cosine(), torch.tensor([0.5, 0.5]), means, torch.tensor([0.1, 0.2]))
@@ -241,7 +241,7 @@ def test_labels_reach_every_look(sampler):
 
 @every_sampler
 def test_times_may_rise_again(sampler):
-    """Going back up is noising: no look, fresh noise, and no memory of the steps before."""
+    """Going back up is noising: no evaluation, fresh noise, and no memory of the steps before."""
     times = torch.tensor([1, 0.8, 0.6, 0.9, 0.7, 0.4, 0.8, 0.3, 0]).double()
     run = list(start(sampler, [1], times=times))
     assert [step.s for step in run] == pytest.approx(times.tolist())

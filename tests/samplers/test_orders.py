@@ -64,9 +64,9 @@ def test_deterministic_order(name, interval, schedule, gaussians, record_propert
         if "past" in inspect.signature(sampler.updates).parameters:
             gap = (interval[1] - interval[0]) / steps
             before = schedule.inverse(torch.tensor([interval[0] - 2 * gap, interval[0] - gap], dtype=torch.float64))
-            looks = [(t, exact.flow(x, times[0], t)) for t in before]
+            seen = [(t, exact.flow(x, times[0], t)) for t in before]
             history["past"] = tuple(
-                (half_log_snr(schedule(t)), exact.denoiser(x_t, t.expand(2), {}).x0) for t, x_t in looks
+                (half_log_snr(schedule(t)), exact.denoiser(x_t, t.expand(2), {}).x0) for t, x_t in seen
             )
         *_, (reached, _) = sampler.updates(Model(exact.denoiser, {}), x, times, Draws(NOISE), **history)
         errors.append(float((reached - exact.flow(x, times[0], times[-1])).norm()))

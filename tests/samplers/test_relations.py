@@ -179,11 +179,11 @@ def test_integration_is_exact_for_polynomials(degree):
         return (torch.tensor([[1.0, -2.0]]).double() * at + 0.3) ** degree
 
     start, end = half_log_snr(t), half_log_snr(s)
-    looks = tuple((start - gap, x0(start - gap)) for gap in (0.9, 0.4, 0.0)[2 - degree :])
+    beliefs = tuple((start - gap, x0(start - gap)) for gap in (0.9, 0.4, 0.0)[2 - degree :])
     edges = torch.linspace(float(start), float(end), 20_001, dtype=torch.float64)
     centres = (edges[1:] + edges[:-1]) / 2
     values = torch.stack([x0(each)[0] for each in centres]) * torch.exp(centres - end)[:, None]
     expected = s.sigma / t.sigma * x + s.alpha * values.sum(0) * (edges[1] - edges[0])
-    torch.testing.assert_close(integrate(x, t, s, looks), expected, rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(integrate(x, t, s, beliefs), expected, rtol=1e-8, atol=1e-8)
     if degree == 0:
         torch.testing.assert_close(drift(x, x0(start), t, s), expected, rtol=1e-8, atol=1e-8)

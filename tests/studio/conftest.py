@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from diffusion.studio import Studio
+from diffusion.studio import Studio, open_studio
 
 
 @pytest.fixture(scope="session")
 def studio(small_checkpoint: Path) -> Studio:
-    return Studio(small_checkpoint, "cpu")
+    return open_studio(small_checkpoint, "cpu")

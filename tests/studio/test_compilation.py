@@ -15,9 +15,11 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 
 from diffusion import checkpoint
+from diffusion.engine import Clip, Preview
+from diffusion.engine.local import MEL_TOLERANCE_DB, LocalEngine
 from diffusion.networks import NETWORKS, FrameTransformer
-from diffusion.networks.compiled import Compiled, compiler_available
-from diffusion.studio import MEL_TOLERANCE_DB, Clip, Preview, Studio
+from diffusion.networks.compiled import compiler_available
+from diffusion.studio import Studio, open_studio
 
 needs_a_compiler = pytest.mark.skipif(not compiler_available(), reason="no C++ compiler")
 
@@ -28,22 +30,18 @@ def clip_of(steps: Iterable[Preview | Clip]) -> Clip:
     return clip
 
 
-def serving(studio: Studio) -> object:
-    return studio._denoiser.inner.network  # type: ignore[attr-defined]
-
-
 @needs_a_compiler
 @pytest.mark.slow
 def test_it_serves_later_runs_of_its_shape_and_never_compiles_again(
     small_checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    eager, studio = Studio(small_checkpoint, "cpu"), Studio(small_checkpoint, "cpu")
+    engine = LocalEngine(small_checkpoint, "cpu")
+    eager, studio = open_studio(small_checkpoint, "cpu"), Studio(engine)
     request = studio.request(seed=3)
     under_way = studio.generate(request)
     first = [next(under_way) for _ in range(5)]
     with caplog.at_level(logging.INFO, "diffusion"):
-        assert studio.compile()
-    assert isinstance(serving(studio), Compiled)
+        assert engine.compile(studio.request(seed=0))
     [line] = caplog.messages
     assert re.match(r"compiled: clips change by 0\.\d\d dB and take [\d.]+ s in place of [\d.]+ s$", line)
 
@@ -85,25 +83,27 @@ def test_a_twin_that_makes_other_music_does_not_serve(
     settings = {**vars(loaded.configuration), "network": {**loaded.configuration.network, "name": "unsteady"}}
     folder = tmp_path / "unsteady"
     checkpoint.save(folder, checkpoint.Configuration(**settings), loaded.network.state_dict(), torch.float32)
-    studio = Studio(folder, "cpu")
+    engine = LocalEngine(folder, "cpu")
+    studio = Studio(engine)
     request = studio.request(seed=3)
     before = clip_of(studio.generate(request)).to_wav()
-    assert not studio.compile()
+    assert not engine.compile(studio.request(seed=0))
     [line] = caplog.messages
     number = re.match(r"not compiled: a clip would change by ([\d.]+) dB, more than 0\.5 dB$", line)
     assert number is not None
     assert float(number[1]) > MEL_TOLERANCE_DB
-    assert isinstance(serving(studio), Unsteady)
     assert clip_of(studio.generate(request)).to_wav() == before
 
 
 def test_without_a_compiler_the_network_serves_as_it_is(
     small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    studio = Studio(small_checkpoint, "cpu")
+    engine = LocalEngine(small_checkpoint, "cpu")
+    studio = Studio(engine)
+    request = studio.request(seed=0, steps=1)
+    before = clip_of(studio.generate(request)).to_wav()
     monkeypatch.setenv("PATH", str(tmp_path))
-    network = serving(studio)
-    assert not studio.compile()
+    assert not engine.compile(request)
     assert caplog.messages == ["not compiled: no C++ compiler on PATH"]
-    assert serving(studio) is network
-    assert len(list(islice(studio.generate(studio.request(seed=0, steps=1)), 9))) == 3
+    assert len(list(islice(studio.generate(request), 9))) == 3
+    assert clip_of(studio.generate(request)).to_wav() == before

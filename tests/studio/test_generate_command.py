@@ -7,14 +7,18 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import soundfile
 
 from diffusion.audio.wav import read_settings
+from diffusion.cli import main
+from diffusion.engine import Clip
 from diffusion.generate import add_arguments
-from diffusion.studio import Clip, Request, Studio
+from diffusion.settings import SETTINGS, Seed
+from diffusion.studio import Studio
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -75,15 +79,14 @@ def test_the_command_writes_the_clip_of_the_studio(studio: Studio, small_checkpo
     assert out.read_bytes() == clip.to_wav()
     story = json.loads(film.read_text())
     assert [frame["index"] for frame in story["film"]] == [0, 1, 2, 3]
-    assert story["score"].startswith("data:image/")
+    assert story["picture"].startswith("data:image/")
 
 
 @pytest.mark.parametrize("duration_s", [5.12, 40.96])
 def test_a_clip_may_be_short_or_long(small_checkpoint: Path, tmp_path: Path, duration_s: float) -> None:
     out, film = tmp_path / "clip.wav", tmp_path / "clip.json"
     arguments = ["--steps", "2", "--duration-s", str(duration_s), "--device", "cpu", "--checkpoint", small_checkpoint]
-    result = generate(*arguments, "--out", out, "--film", film)
-    assert result.returncode == 0, result.stderr
+    main(["generate", *map(str, [*arguments, "--out", out, "--film", film])])
     assert soundfile.info(out).duration == pytest.approx(duration_s)
     assert read_settings(out) == json.loads(film.read_text())["settings"]
 
@@ -102,21 +105,31 @@ def test_a_clip_may_be_short_or_long(small_checkpoint: Path, tmp_path: Path, dur
     ids=lambda each: str(each),
 )
 def test_an_error_is_one_line_and_a_status(
-    small_checkpoint: Path, tmp_path: Path, arguments: list[str], words: str
+    small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     out = tmp_path / "clip.wav"
-    result = generate("--checkpoint", small_checkpoint, "--out", out, "--duration-s", "2.56", *arguments)
-    assert result.returncode != 0
-    assert words in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    asked = ["--checkpoint", small_checkpoint, "--out", out, "--duration-s", "2.56", *arguments]
+    with pytest.raises(SystemExit) as end:
+        main(["generate", *map(str, asked)])
+    assert isinstance(end.value.code, str)  # which goes to standard error, with status 1
+    assert words in end.value.code
+    assert len(end.value.code.strip().splitlines()) == 1
+    assert capsys.readouterr() == ("", "")
     assert not out.exists()
 
 
+def test_an_error_reaches_whoever_called_the_command(small_checkpoint: Path, tmp_path: Path) -> None:
+    result = generate("--checkpoint", small_checkpoint, "--out", tmp_path / "clip.wav", "--steps", "0")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: steps: got 0")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
 def test_the_help_says_the_defaults_that_a_request_has() -> None:
-    parser, request = argparse.ArgumentParser(), Request("a", "b", 0)
+    parser = argparse.ArgumentParser(formatter_class=partial(argparse.HelpFormatter, max_help_position=60, width=1000))
     add_arguments(parser)
-    helps = {action.dest: action.help or "" for action in parser._actions}
-    names = ("sampler", "steps", "guidance_scale", "guidance_rule", "guidance_from", "duration_s")
-    said = {name: re.findall(r"\(default: (.+)\)", helps[name]) for name in names}
-    assert said == {name: [str(getattr(request, name))] for name in names}
-    assert f"{request.grid} (default)" in helps["grid"]
+    said = dict(re.findall(r"^  --([a-z-]+) .*\(default: (.+)\)$", parser.format_help(), re.MULTILINE))
+    with_default = [each for each in SETTINGS.values() if each.default not in (None, "") and not isinstance(each, Seed)]
+    assert {each.name for each in with_default} >= {"sampler", "steps", "grid", "duration_s", "guidance_from"}
+    for each in with_default:
+        assert said[each.flag.removeprefix("--")] == str(each.default)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffusion.audio.mel import MelParameters
-from diffusion.picture import belief_range, colours, data_uri, pixels, state_range
+from diffusion.codecs import BELIEF, LogMel
+from diffusion.picture import colours, data_uri, pixels
 
-MEL = MelParameters()
+MEL = LogMel()
 
 
 def test_colours_rise_from_black_in_lightness() -> None:
@@ -29,9 +29,9 @@ def test_colours_are_those_of_inferno() -> None:
 
 
 def test_low_bands_are_at_the_bottom_and_time_runs_right() -> None:
-    features = np.full((128, 10), -5.0, np.float32)
-    features[0, 7] = 5.0
-    image = pixels(features, belief_range(MEL)).astype(int)
+    features = np.full((1, 128, 10), -5.0, np.float32)
+    features[0, 0, 7] = 5.0
+    image = MEL.picture(features, MEL.limits(*BELIEF)).astype(int)
     assert image.shape == (128, 10, 3)
     assert image.sum(2).argmax() == 127 * 10 + 7
     np.testing.assert_array_equal(image[-1, 7], colours()[-1])
@@ -39,19 +39,19 @@ def test_low_bands_are_at_the_bottom_and_time_runs_right() -> None:
 
 
 def test_the_range_is_that_of_noise_at_one_end_and_of_beliefs_at_the_other() -> None:
-    assert state_range(MEL, 1.0, 0.0) == belief_range(MEL)
-    assert state_range(MEL, 0.0, 1.0) == (-2.5, 2.5)
-    low, high = belief_range(MEL)
+    assert MEL.limits(0.0, 1.0) == (-2.5, 2.5)
+    low, high = MEL.limits(*BELIEF)
     assert MEL.bounds[0] <= low < high <= MEL.bounds[1]
 
 
 @pytest.mark.parametrize("frames", [160, 640])
 def test_a_data_uri_holds_the_picture(frames: int) -> None:
-    ramp = np.linspace(*belief_range(MEL), frames, dtype=np.float32)
-    features = np.broadcast_to(ramp, (128, frames))
-    uri = data_uri(features, belief_range(MEL), 90)
+    limits = MEL.limits(*BELIEF)
+    ramp = np.linspace(*limits, frames, dtype=np.float32)
+    rgb = pixels(np.broadcast_to(ramp, (128, frames)), limits)
+    uri = data_uri(rgb, 90)
     head, _, body = uri.partition(",")
     assert head == "data:image/jpeg;base64"
     image = np.asarray(Image.open(io.BytesIO(base64.b64decode(body))).convert("RGB")).astype(float)
     assert image.shape == (128, frames, 3)
-    assert np.abs(image - pixels(features, belief_range(MEL))).mean() < 8
+    assert np.abs(image - rgb).mean() < 8

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import doctest
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffusion import studio as module
-from diffusion.studio import SEEDS, Request, Studio, seed_of
+from diffusion import settings
+from diffusion.cli import main
+from diffusion.request import Request
+from diffusion.settings import SEEDS, seed_of
+from diffusion.studio import Studio
 
 
 def test_the_examples_in_the_docstring() -> None:
-    found = doctest.testmod(module)
+    found = doctest.testmod(settings)
     assert found.attempted
     assert not found.failed
 
@@ -70,9 +71,10 @@ def test_requests_and_links_take_words(studio: Studio) -> None:
     assert Request.from_query("style=any&ensemble=any&seed=Ada").seed == seed_of("ada")
 
 
-def test_the_command_line_takes_a_word(small_checkpoint: Path, tmp_path: Path) -> None:
+def test_the_command_line_takes_a_word(
+    small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["--seed", "Ada", "--steps", "1", "--duration-s", "2.56", "--device", "cpu"]
     paths = ["--checkpoint", str(small_checkpoint), "--out", str(tmp_path / "clip.wav")]
-    command = [sys.executable, "-m", "diffusion", "generate", *arguments, *paths]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)["seed"] == seed_of("ada")
+    main(["generate", *arguments, *paths])
+    assert json.loads(capsys.readouterr().out)["seed"] == seed_of("ada")

@@ -36,7 +36,7 @@ def test_every_grid_falls_from_one_to_zero(name, schedule, steps):
     assert len(times) == 1 + (steps if name in STEPPED_GRIDS else schedule.chain_steps or 1000)
 
 
-def test_the_last_look_is_never_at_the_data():
+def test_the_last_evaluation_is_never_at_the_data():
     """A chain's log-SNR grid ends at its first knot, not at 0, where there is no noise to believe anything about."""
     for schedule in SCHEDULES:
         for grid in (log_snr_grid, karras_grid):

@@ -116,6 +116,26 @@ def test_terminal_alpha_bar_of_known_chains(schedule, alpha_bar):
     assert snr / (1 + snr) == pytest.approx(alpha_bar, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "left"),
+    [
+        (Cosine(), None),
+        (RectifiedFlow(), None),
+        (LinearBetas(), None),
+        (Shifted(Cosine(), -3.0), None),
+        (LinearBetas(100), "36 %"),
+        (ConstantBetas(), "2.8 %"),
+        (SigmoidBetas(), "60 %"),
+        (Shifted(LinearBetas(), 4.0), "0.22 %"),
+    ],
+)
+def test_a_schedule_that_does_not_end_in_noise_says_so(schedule, left):
+    if left is None:
+        assert schedule.warning == ""
+    else:
+        assert schedule.warning.startswith(f"At t = 1, {left} of the signal's variance is left, but sampling begins")
+
+
 def test_betas_of_the_curved_chains():
     quadratic, sigmoid = QuadraticBetas(100), SigmoidBetas(100)
     for schedule in (quadratic, sigmoid):

@@ -43,7 +43,7 @@ def data(write_clips: WriteClips) -> Path:
 
 
 def test_unevenness_that_nothing_foretells_is_texture(data: Path, configured: Configured) -> None:
-    """A belief that does not look at x_t leaves all of it out, where one that does would know a little."""
+    """A belief that does not depend on x_t leaves all of it out; one that does would know a little."""
     found = find_texture(configured(["x"]), Comb(), Features(data, "train"))
     variance = UNEVEN**2
     assert found["deviation"] == pytest.approx((variance / (1 - variance * torch.e**LEAP_LOG_SNR)) ** 0.5, rel=0.01)

@@ -58,7 +58,7 @@ def scores(tmp_path: Path) -> Path:
     folder = tmp_path / "scores"
     folder.mkdir()
     save_pieces(folder / "scores.npz", made)
-    (folder / "pieces.json").write_text("{}")
+    (folder / "pieces.json").write_text("{}", encoding="utf-8")
     return folder
 
 
@@ -121,11 +121,11 @@ def test_join_says_what_it_cannot_do(run: Path, pieces: Path, tmp_path: Path) ->
     with pytest.raises(FileNotFoundError, match=r"no pieces\.json in"):
         join([tmp_path], tmp_path / "home")
     shutil.copytree(pieces, tmp_path / "other")
-    (tmp_path / "other" / MANIFEST).write_text('{"../x": []}')
+    (tmp_path / "other" / MANIFEST).write_text('{"../x": []}', encoding="utf-8")
     with pytest.raises(ValueError, match="belong to different saves"):
         join([pieces, tmp_path / "other"], tmp_path / "home")
     for text in ('{"../x": []}', '{"x": [{"name": "x"}]}', "[1]", "{"):
-        (pieces / MANIFEST).write_text(text)
+        (pieces / MANIFEST).write_text(text, encoding="utf-8")
         with pytest.raises(ValueError, match="is damaged"):
             join([pieces], tmp_path / "home")
 
@@ -184,7 +184,7 @@ def test_wheels_are_installed_beside_everything_else_without_what_they_need(tmp_
 def test_a_rehearsal_without_network(scores: Path, tmp_path: Path) -> None:
     """Packed, rendered, trained, gone on with and joined; the run at home resumes where the other machine stopped."""
     (scores / "pieces.json").unlink()
-    (scores / "pieces.json").write_text("{}")  # of other pieces: families are found again
+    (scores / "pieces.json").write_text("{}", encoding="utf-8")  # of other pieces: families are found again
     kit, out, home = (tmp_path / name for name in ("kit", "out", "home"))
     pack(scores, kit, DEFAULT_FONT, wheels=tmp_path)
     shorten(kit / "diffusion/data/performance.py", "MIN_S = 12.0", "MIN_S = 1.5")
@@ -213,6 +213,6 @@ def test_a_rehearsal_without_network(scores: Path, tmp_path: Path) -> None:
 
 
 def shorten(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`train --audio`: real recordings refine a checkpoint or make a new one, and Studio plays what comes out."""
+"""`train --audio`: real recordings refine a checkpoint or make a new one, and the studio plays what comes out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from diffusion.checkpoint import load
 from diffusion.cli import main
-from diffusion.studio import Clip, Studio
+from diffusion.engine import Clip
+from diffusion.studio import open_studio
 
 REAL = Path(__file__).parent.parent / "data" / "recordings"
 QUICK = {"batch": 4, "frames": 64, "clip_frames": 128, "warmup_steps": 2, "log_steps": 4, "save_minutes": 1e9}
@@ -27,7 +28,7 @@ def train(audio: Path, out: Path, *words: str, **settings: object) -> None:
 
 def play(folder: Path, **wishes: object) -> Clip:
     """A short clip of the checkpoint in a folder, through the same door as the page."""
-    studio = Studio(folder, "cpu")
+    studio = open_studio(folder, "cpu")
     request = studio.request(steps=2, seed=1, duration_s=2.56, decoder="griffin-lim", **wishes)
     *_, clip = studio.generate(request)
     assert isinstance(clip, Clip)
@@ -36,7 +37,7 @@ def play(folder: Path, **wishes: object) -> Clip:
 
 
 def records(out: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def test_real_recordings_refine_a_checkpoint(
@@ -55,7 +56,7 @@ def test_real_recordings_refine_a_checkpoint(
     assert [step for step, _ in errors] == [0, 8]
     assert sum(errors[1][1].values()) < sum(errors[0][1].values())
     assert list(out.glob("sheet-*.png"))
-    studio = Studio(out, "cpu")
+    studio = open_studio(out, "cpu")
     assert {"plucked", "chorale"} < set(studio.options()["style"]["choices"])
     clip, other = play(out, style="plucked", ensemble="guitar"), play(out, style="drums", ensemble="any")
     assert clip.settings["style"] == "plucked"
@@ -87,7 +88,7 @@ def test_a_folder_without_labels_makes_a_model_that_knows_only_any(tmp_path: Pat
         shutil.copy(path, audio)
     train(audio, tmp_path / "mine", steps=2, **SMALL)
     assert load(tmp_path / "mine").configuration.labels == {"style": [], "ensemble": []}
-    options = Studio(tmp_path / "mine", "cpu").options()
+    options = open_studio(tmp_path / "mine", "cpu").options()
     for name in ("style", "ensemble"):
         assert (options[name]["choices"], options[name]["default"]) == (["any"], "any")
     assert play(tmp_path / "mine").settings["style"] == "any"
@@ -105,7 +106,8 @@ def test_styles_without_ensembles(tmp_path: Path) -> None:
 
 def test_labels_from_a_table_make_their_own_kinds_of_label(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(
-        "file,style,tempo\nDrums/roll.wav,march,fast\nDrums/bell.ogg,march,slow\nglass.mp3,drone,slow\n"
+        "file,style,tempo\nDrums/roll.wav,march,fast\nDrums/bell.ogg,march,slow\nglass.mp3,drone,slow\n",
+        encoding="utf-8",
     )
     train(REAL, tmp_path / "mine", f"--labels={tmp_path / 'labels.csv'}", steps=2, **SMALL)
     assert load(tmp_path / "mine").configuration.labels == {

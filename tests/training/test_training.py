@@ -15,10 +15,18 @@ from safetensors.torch import load_file, save_file
 
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import load
+from diffusion.codecs import BELIEF, LogMel
+from diffusion.compose import compose
+from diffusion.conditions import told
 from diffusion.data.dataset import VERSION, Features
-from diffusion.data.prior import crests
-from diffusion.training.config import TrainingConfig
+from diffusion.data.prior import prominences
+from diffusion.denoisers import InFormat
+from diffusion.networks.precision import fast_dtype
+from diffusion.request import Request
+from diffusion.theory import SCHEDULES, Shifted, schedule_from
+from diffusion.training.config import SCHEDULE_NAMES, TrainingConfig
 from diffusion.training.loop import describe, draw, train, validate
+from diffusion.training.sheet import write_sheet
 
 TINY = {
     "batch": 4, "frames": 16, "clip_frames": 32, "width": 32, "depth": 2, "heads": 2, "hidden": 64,
@@ -80,7 +88,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def records(out: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def test_it_learns(data: Path, tmp_path: Path) -> None:
@@ -125,11 +133,11 @@ def test_a_pulse_is_learned_from_music_that_has_one(data: Path, tmp_path: Path) 
     train(TrainingConfig(steps=2, pulse=3, **TINY), data, tmp_path)
     loaded = load(tmp_path)
     assert loaded.network.get_parameter("pulse.weight").abs().max() > 0
-    cond = loaded.configuration.cond([{"style": 1, "beat": 2}, {}], [5, 6])
+    cond = told(loaded.configuration, [{"style": 1, "beat": 2}, {}], [5, 6])
     assert cond["style"].tolist() == [1, 0]
     torch.testing.assert_close(cond["pulse"][:, 0], torch.tensor([90 / 60 / 62.5, 0.0]))
     assert 0 <= cond["pulse"][0, 1] < 1
-    torch.testing.assert_close(loaded.configuration.cond([{"beat": 2}], [5])["pulse"], cond["pulse"][:1])
+    torch.testing.assert_close(told(loaded.configuration, [{"beat": 2}], [5])["pulse"], cond["pulse"][:1])
     features = Features(data, "train")
     features.columns["beat_frames"][:] = 0
     describe(TrainingConfig(steps=2, pulse=3, **TINY), features)  # recordings: nothing is told, and nothing forgotten
@@ -138,18 +146,18 @@ def test_a_pulse_is_learned_from_music_that_has_one(data: Path, tmp_path: Path) 
         describe(TrainingConfig(steps=2, pulse=3, **TINY), features)
 
 
-def test_ensembles_that_are_not_in_the_data_keep_their_crests(data: Path) -> None:
+def test_ensembles_that_are_not_in_the_data_keep_their_prominences(data: Path) -> None:
     features = Features(data, "train")
     config = TrainingConfig(steps=2, **TINY)
     alone = describe(config, features)
-    assert alone.crests == crests(features, config.clip_frames)
+    assert alone.prominences == prominences(features, config.clip_frames)
     known, unheard = (features.settings["labels"]["ensemble"][i] for i in (0, -1))
     features.columns["ensemble"][features.columns["ensemble"] == len(features.settings["labels"]["ensemble"])] = 0
-    source = replace(alone, crests={"any": [1.0], known: [7.0], unheard: [8.0]})
-    after = describe(config, features, source).crests
+    source = replace(alone, prominences={"any": [1.0], known: [7.0], unheard: [8.0]})
+    after = describe(config, features, source).prominences
     assert after[unheard] == [8.0]
-    assert after[known] == alone.crests[known]
-    assert after["any"] == alone.crests["any"]
+    assert after[known] == alone.prominences[known]
+    assert after["any"] == alone.prominences["any"]
 
 
 @pytest.mark.parametrize("k", [0.5, 1.0, 2.0])
@@ -205,6 +213,48 @@ def test_every_save_leaves_a_sheet(data: Path, tmp_path: Path) -> None:
 
     train(TrainingConfig(steps=2, **TINY), data, tmp_path)
     assert image.imread(tmp_path / "sheet-0000002.png").shape == (128 + 4, 2 * (32 + 4), 3)
+
+
+def test_a_sheet_shows_what_the_page_would_compose(data: Path, tmp_path: Path) -> None:
+    """At the default settings, with the values of both labels in turn and the clip's number as its seed."""
+    from matplotlib import image
+
+    train(TrainingConfig(steps=2, **TINY), data, tmp_path)
+    made, device = load(tmp_path), torch.device("cpu")
+    write_sheet(tmp_path / "again.png", made.configuration, made.network)
+    labels = [{"style": "slow", "ensemble": "bare"}, {"style": "fast", "ensemble": "rich"}]
+    requests = [Request(each, seed, duration_s=None) for seed, each in enumerate(labels)]
+    *_, last = compose(InFormat(made.denoiser, device, fast_dtype(device)), made.configuration, requests)
+    codec = made.configuration.features
+    shown = image.imread(tmp_path / "again.png")
+    for column, clip in enumerate(last.features.float().numpy()):
+        expected = codec.picture(clip, codec.limits(*BELIEF))
+        np.testing.assert_array_equal((shown[:128, 36 * column : 36 * column + 32] * 255).round(), expected)
+
+
+def test_a_checkpoint_names_its_codec(data: Path) -> None:
+    configuration = describe(TrainingConfig(steps=1, **TINY), Features(data, "train"))
+    assert configuration.codec["name"] == "log-mel"
+    assert configuration.features == LogMel()
+
+
+@pytest.mark.parametrize("name", SCHEDULE_NAMES)
+@pytest.mark.parametrize("shift", [0.0, -1.0])
+def test_every_schedule_can_be_named_and_shifted(data: Path, name: str, shift: float) -> None:
+    config = TrainingConfig(steps=1, **{**TINY, "schedule": name, "shift": shift})
+    configuration = describe(config, Features(data, "train"))
+    t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    torch.testing.assert_close(
+        schedule_from(configuration.schedule).log_snr(t), Shifted(SCHEDULES[name](), shift).log_snr(t)
+    )
+
+
+def test_a_schedule_that_does_not_end_in_noise_is_said_in_one_line(data: Path, tmp_path: Path) -> None:
+    train(TrainingConfig(steps=5, **{**TINY, "schedule": "quadratic"}), data, tmp_path / "short")
+    train(TrainingConfig(steps=5, **TINY), data, tmp_path / "whole")
+    said = [record["warning"] for record in records(tmp_path / "short") if "warning" in record]
+    assert said == [SCHEDULES["quadratic"]().warning]
+    assert not any("warning" in record for record in records(tmp_path / "whole"))
 
 
 @pytest.mark.parametrize("prediction", ["x0", "v", "eps-mix"])
@@ -270,6 +320,7 @@ def test_labels_are_dropped_apart_and_together(data: Path) -> None:
         ({"steps": 1, "frames": 6}, "frames: got 6, need a multiple"),
         ({"steps": 1, "label_dropout": 1.5}, "label_dropout: got 1.5"),
         ({"steps": 1, "optimizer": "sgd"}, "optimizer: got 'sgd'"),
+        ({"steps": 1, "schedule": "shifted"}, "schedule: got 'shifted', allowed cosine, linear, .*; shift moves any"),
         ({"steps": 1, "learning_rate": 1}, "unknown settings learning_rate"),
     ],
 )
@@ -281,7 +332,8 @@ def test_bad_settings_are_named(settings: dict[str, object], message: str) -> No
 def test_training_from_features_needs_none_of_what_made_them(data: Path, tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "for name in ('gradio', 'librosa', 'music21', 'tinysoundfont', 'soundfile'): sys.modules[name] = None\n"
+        "for name in ('gradio', 'PIL', 'librosa', 'matplotlib', 'music21', 'tinysoundfont', 'soundfile'):\n"
+        "    sys.modules[name] = None\n"
         "from diffusion.cli import main\n"
         "main(sys.argv[1:])\n"
     )

@@ -37,7 +37,7 @@ def audio(tmp_path_factory) -> Path:
 
 def test_it_learns(audio, tmp_path):
     train_vocoder(VocoderTraining(steps=40, lr=5e-3, **TINY), audio, tmp_path, held_out=audio)
-    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     logged = [each for each in records if "amplitude" in each]
     assert [each["step"] for each in logged] == list(range(2, 41, 2))
     for part in ("amplitude", "phase", "mel"):

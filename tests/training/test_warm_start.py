@@ -45,6 +45,11 @@ def test_other_features_are_refused() -> None:
         warm_start(configuration(bands=8).build(), configuration(bands=8), source())
 
 
+def test_a_checkpoint_that_does_not_name_its_codec_has_the_same_features() -> None:
+    named = dataclasses.replace(configuration(), codec={"name": "log-mel", "bands": 16})
+    assert warm_start(named.build(), named, source()) > 0
+
+
 def test_another_network_is_refused() -> None:
     wanted = dataclasses.replace(configuration(), network={"name": "step-mlp", "size": 4})
     with pytest.raises(ValueError, match="init: a frame-transformer has nothing for a step-mlp"):

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from serving import PATIENCE_S, free_port, serving
 
-from diffusion.studio import CHECKPOINTS, Studio, find_checkpoint
+from diffusion.checkpoint import CHECKPOINTS, find_checkpoint
+from diffusion.studio import Studio, open_studio
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run "
@@ -25,7 +26,7 @@ def model(small_checkpoint: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def studio(model: Path) -> Studio:
-    return Studio(model, "cpu")
+    return open_studio(model, "cpu")
 
 
 @pytest.fixture(scope="session")

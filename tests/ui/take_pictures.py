@@ -11,7 +11,7 @@ from playwright.sync_api import Page, sync_playwright
 from serving import PATIENCE_S, free_port, serving
 from visitor import choose, finished, generate, write_seed
 
-from diffusion.studio import find_checkpoint
+from diffusion.checkpoint import find_checkpoint
 
 PICTURES = Path(__file__).parent / "pictures"
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -23,14 +23,14 @@ def compose(page: Page) -> None:
     write_seed(page, "Ada")
     generate(page)
     finished(page)
-    page.evaluate("async () => (await import('/page/player.js')).player.seek(3.2)")
+    page.evaluate("async () => (await import('/page/shared/player.js')).player.seek(3.2)")
     page.click(".play")
 
 
 def compare(page: Page) -> None:
     choose(page, "ensemble", "harpsichord")
     page.get_by_role("link", name="Compare").click()
-    page.get_by_role("button", name="Compose the grid").click()
+    page.get_by_role("button", name="Compose the cells").click()
     page.get_by_text("cells are there: click one").wait_for()
     page.locator("#compare [role=gridcell]").nth(4).click()
 

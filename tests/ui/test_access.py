@@ -42,7 +42,7 @@ def both(page) -> None:
 
 def compare(page) -> None:
     page.get_by_role("link", name="Compare").click()
-    page.locator("#compare").get_by_role("button", name="Compose the grid").wait_for()
+    page.locator("#compare").get_by_role("button", name="Compose the cells").wait_for()
 
 
 def stage(page) -> None:

@@ -9,8 +9,11 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from diffusion.audio.wav import read_settings
+from diffusion.engine import Clip
+from diffusion.request import Request
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import Clip, Request, Studio, seed_of
+from diffusion.settings import seed_of
+from diffusion.studio import Studio
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,10 @@ def test_a_clip_comes_with_its_settings(client: Client, studio: Studio) -> None:
     assert settings["seconds"] > 0
     del settings["seconds"]
     assert read_settings(path) == settings
-    request = Request(style, ensemble, 77, "ddim", 3, 2.0, 2.56, studio.decoder, {"eta": 1.0}, studio.digest)
+    labels = {"style": style, "ensemble": ensemble}
+    request = Request(
+        labels, 77, "ddim", 3, 2.0, 2.56, {"eta": 1.0}, studio.decoder, "leap", "moving", -4.5, studio.digest
+    )
     assert Request.from_dict(settings) == request
     *_, clip = studio.generate(request)
     assert isinstance(clip, Clip)

@@ -12,9 +12,10 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 from visitor import player, quick, unfold
 
-from diffusion.compare import AXES, Grid
-from diffusion.studio import Request, Studio
-from diffusion.ui.compare import axes
+from diffusion.compare import AXES, Comparison
+from diffusion.request import Request
+from diffusion.studio import Studio
+from diffusion.ui.compare.report import axes_of
 
 DONE = ".compare [data-state=done]"
 HEARD = ".compare [data-heard]"
@@ -82,10 +83,10 @@ def test_arrows_switch_the_sound_at_one_position(visit) -> None:
     compose(page)
     filled(page, 4)
     cell(page, 0, 0).click()
-    page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
     page.evaluate(
         """async () => {
-            const { player } = await import('/page/player.js');
+            const { player } = await import('/page/shared/player.js');
             window.heard = [player.buffer];
             window.jumps = [];
             const show = player.show.bind(player);
@@ -121,7 +122,7 @@ def test_arrows_switch_the_sound_at_one_position(visit) -> None:
     page.keyboard.press("Enter")
     assert not player(page, "playing")
     page.keyboard.press("Space")
-    page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
 
 
 def test_a_grid_stops_and_keeps_what_it_has(visit) -> None:
@@ -137,7 +138,7 @@ def test_a_grid_stops_and_keeps_what_it_has(visit) -> None:
     cell(page, 0, 1).click()  # not there: nothing to hear
     assert page.locator(".compare [aria-selected=true]").count() == 0
     cell(page, 0, 0).click()
-    page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
     with page.expect_download() as download:
         page.click(".compare .table")
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
@@ -151,16 +152,16 @@ def test_the_other_room_has_its_own_sound(visit) -> None:
     assert before > 5
     quick(page)
     enter(page)
-    assert not page.locator("#score").is_visible()
+    assert not page.locator("#canvas").is_visible()
     assert page.locator("#rail").is_visible()
     compose(page)
     filled(page, 4)
     cell(page, 0, 0).click()
-    page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
     page.click(".rooms a >> nth=0")
-    page.wait_for_selector("#score", state="visible")
+    page.wait_for_selector("#canvas", state="visible")
     assert not page.locator("#compare").is_visible()
-    page.wait_for_function("async () => !(await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => !(await import('/page/shared/player.js')).player.playing")
     assert player(page, "duration") == before
 
 
@@ -283,7 +284,7 @@ def test_a_wrong_grid_is_refused_in_words(client: Client, wrong: dict[str, Any],
 
 
 def test_axes_are_called_as_people_call_them(studio: Studio) -> None:
-    grid = Grid(Request("any", "any", 1), "guidance_scale", (1.0, 2.5), "sampler", ("unipc",))
-    named = axes(grid, studio.options())
+    base = Request({"style": "any", "ensemble": "any"}, 1)
+    named = axes_of(studio, Comparison(base, "guidance_scale", (1.0, 2.5), "sampler", ("unipc",)))
     assert named["x"] == {"name": "guidance_scale", "title": "Guidance", "labels": ["1", "2.5"]}
     assert named["y"]["labels"] == [studio.options()["sampler"]["titles"]["unipc"]]

@@ -1,4 +1,4 @@
-"""Examples on the page: heard at once and without the model, at home in the score, and absent where there are none."""
+"""Examples on the page: heard at once and without the model, at home on the canvas, and absent where there are none."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from test_access import violations
 from visitor import choose_sampler, finished, generate, message, player, quick
 
 from diffusion import gallery
-from diffusion.studio import Request
-from diffusion.ui.words import FRENCH
+from diffusion.request import Request
+from diffusion.ui.shared.words import FRENCH
 
 WIDTHS = pytest.mark.parametrize("width", [1440, 390])
 
@@ -59,7 +59,7 @@ def asked(page) -> list[str]:
 
 
 def settings(page) -> dict[str, Any]:
-    """What the score saves of the clip on show."""
+    """What the canvas saves of the clip on show."""
     with page.expect_download() as download:
         page.click(".save-json")
     return json.loads(download.value.path().read_text())
@@ -86,7 +86,7 @@ def test_an_example_starts_at_once_and_asks_nobody(visit, small_gallery: Path, w
     assert "fiddle-flute.webp" in page.locator("[data-picture=belief] img").get_attribute("src")
     assert "fiddle-flute.webp" in page.locator("[data-picture=noise] img").get_attribute("src")
     example(page, "Fiddle, flute").click()
-    page.wait_for_function("async () => !(await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => !(await import('/page/shared/player.js')).player.playing")
     position = player(page, "position")
     example(page, "Fiddle, flute").click()
     heard(page, "Fiddle, flute")
@@ -146,7 +146,7 @@ def test_within_a_style_the_music_goes_on(visit) -> None:
     press(page, "Fiddle, piano")
     page.evaluate(
         """async () => {
-            const { player } = await import('/page/player.js');
+            const { player } = await import('/page/shared/player.js');
             window.starts = [];
             player.addEventListener('sound', () => window.starts.push(player.position));
             player.seek(5);
@@ -165,9 +165,9 @@ def test_its_settings_come_to_the_rail_and_generate_makes_a_variation(visit) -> 
     example(page, "Fiddle, flute").wait_for()
     assert offers.count() == 0
     press(page, "Fiddle, flute")
-    assert offers.count() == 2  # in the score, and beside the wall
+    assert offers.count() == 2  # on the canvas, and beside the wall
     offers.last.click()
-    page.wait_for_function("document.querySelector('.message').textContent.includes('Generate makes a variation')")
+    page.wait_for_function("document.querySelector('.canvas .message').textContent.includes('Generate makes a variation')")
     page.wait_for_function("document.querySelector('#seed input').value === '1'")
     assert page.locator("#style input[value=fiddle]").is_checked()
     assert page.locator("#ensemble input[value=flute]").is_checked()
@@ -220,7 +220,7 @@ def test_the_keyboard_reaches_every_example(visit, width: int) -> None:
     heard(page, "Fiddle, flute")
     assert page.locator(".announcement").inner_text().startswith("Fiddle for flute")
     page.keyboard.press(" ")
-    page.wait_for_function("async () => !(await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => !(await import('/page/shared/player.js')).player.playing")
 
 
 @WIDTHS
@@ -246,11 +246,11 @@ def test_a_server_that_has_gone_is_told(visit) -> None:
     example(page, "Chorale, flute").wait_for()
     page.route("**/*.mp3*", lambda route: route.abort())
     example(page, "Chorale, flute").click()
-    page.wait_for_function("document.querySelector('.message.error')")
+    page.wait_for_function("document.querySelector('.canvas .message.error')")
     assert message(page) == "The server does not answer."
     page.unroute("**/*.mp3*")
     press(page, "Chorale, flute")
-    assert page.locator(".message.error").count() == 0
+    assert page.locator(".canvas .message.error").count() == 0
 
 
 def test_the_gallery_of_another_model_is_not_shown(browser, small_gallery: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from visitor import SEED, both_widths, finished, generate, player, quick, write_seed
 
-from diffusion.ui.controls import RACE
+from diffusion.ui.compose.race import RACE
 
 
 def nowhere(page) -> None:
@@ -38,7 +38,7 @@ def test_g_generates_s_stops_r_rolls_and_l_locks(visit) -> None:
     assert not locked(page)
     page.keyboard.press("r")
     page.wait_for_function("seed => document.querySelector('#seed input').value !== seed", arg=str(SEED))
-    page.evaluate("window.before = document.querySelector('.score').dataset.clip; window.sounded = true")
+    page.evaluate("window.before = document.querySelector('.canvas').dataset.clip; window.sounded = true")
     page.keyboard.press("g")
     page.wait_for_selector(".sampling")
     page.wait_for_selector("#stop:not([disabled])")

@@ -13,7 +13,9 @@ from gradio_client import Client
 from serving import PATIENCE_S, free_port, serving
 from visitor import SEED, choose, finished, generate, message, number, player, quick, unfold, wav
 
-from diffusion.studio import Clip, Request, Studio
+from diffusion.engine import Clip
+from diffusion.request import Request
+from diffusion.studio import Studio, open_studio
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def server(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def studio(small_checkpoint: Path) -> Studio:
-    return Studio(small_checkpoint, "cpu")
+    return open_studio(small_checkpoint, "cpu")
 
 
 def chosen(page, name: str) -> str:
@@ -42,9 +44,9 @@ def test_mode_and_tempo_are_chosen_said_and_kept(visit, studio: Studio) -> None:
     generate(page)
     before = finished(page, SEED)
     assert (before["mode"], before["tempo"]) == ("any", "fast")
-    run = page.locator(".score").get_attribute("data-clip")
+    run = page.locator(".canvas").get_attribute("data-clip")
     choose(page, "mode", "minor")  # the seed is locked: it is heard at once
-    page.wait_for_function("run => document.querySelector('.score').dataset.clip !== run", arg=run)
+    page.wait_for_function("run => document.querySelector('.canvas').dataset.clip !== run", arg=run)
     page.wait_for_selector("#generate:not([disabled])")
     asked = studio.request(seed=SEED, steps=2, duration_s=2.56, mode="minor", tempo="fast")
     *_, clip = studio.generate(asked)
@@ -186,7 +188,7 @@ def test_a_model_without_them_shows_no_such_controls(browser, plain_checkpoint: 
         context.set_default_timeout(1000 * PATIENCE_S)
         page = context.new_page()
         page.goto(f"{address}/?style=chorale&ensemble=piano&seed=7&steps=2&duration_s=2.56&mode=minor")
-        page.wait_for_selector(".message.error")
+        page.wait_for_selector(".canvas .message.error")
         assert "The link cannot be followed. mode: got 'minor', allowed any." in message(page)
         page.wait_for_selector(".play:not([disabled])")
         assert page.locator("#style").is_visible()

@@ -14,27 +14,31 @@ from PIL import Image
 from serving import PATIENCE_S, free_port, serving
 from visitor import SEED, both_widths, finished, generate, message, number, player, quick, wav
 
-from diffusion.studio import Request, Studio
-from diffusion.ui.links import check_public_url, filed, lan_address, linked, public_address, qr_svg, shared
+from diffusion.request import Request
+from diffusion.studio import Studio
+from diffusion.ui.compose.links import filed, linked
+from diffusion.ui.shared.reach import Reach, check_public_url, lan_address, qr_svg
+
+ANYTHING = {"style": "any", "ensemble": "any"}
 
 
 def test_a_declared_address_wins() -> None:
-    assert public_address("http://127.0.0.1:7860/", None, "https://music.example.org") == "https://music.example.org/"
-    assert public_address("http://10.0.0.7:7860/", "0.0.0.0", "http://hall.lan/a/") == "http://hall.lan/a/"
+    assert Reach(None, "https://music.example.org").address("http://127.0.0.1:7860/") == "https://music.example.org/"
+    assert Reach("0.0.0.0", "http://hall.lan/a/").address("http://10.0.0.7:7860/") == "http://hall.lan/a/"
 
 
 @pytest.mark.parametrize("origin", ["http://10.0.0.7:7860/", "https://name.hf.space/?stage=1", "http://hall:80/sub/x"])
 def test_what_a_browser_elsewhere_sees_does_for_others(origin: str) -> None:
-    address = public_address(origin)
+    address = Reach().address(origin)
     assert address == origin.partition("?")[0].rstrip("/") + "/"
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "0.0.0.0", "page.localhost"])
 def test_this_machine_is_never_named(name: str) -> None:
     for host in (None, "127.0.0.1", "localhost", "::1"):
-        assert public_address(f"http://{name}:7860/", host) is None
-    assert public_address(f"http://{name}:7860/?stage=1", "192.168.3.4") == "http://192.168.3.4:7860/"
-    everywhere = public_address(f"http://{name}:7860/", "0.0.0.0")
+        assert Reach(host).address(f"http://{name}:7860/") is None
+    assert Reach("192.168.3.4").address(f"http://{name}:7860/?stage=1") == "http://192.168.3.4:7860/"
+    everywhere = Reach("0.0.0.0").address(f"http://{name}:7860/")
     assert everywhere == (lan_address() and f"http://{lan_address()}:7860/")
 
 
@@ -52,16 +56,16 @@ def test_an_address_that_no_phone_can_open_is_refused(url: str) -> None:
 
 
 def test_nonsense_has_no_address() -> None:
-    assert public_address("file:///tmp/page.html", "0.0.0.0") is None
+    assert Reach("0.0.0.0").address("file:///tmp/page.html") is None
 
 
-def test_a_query_without_settings_is_no_link_and_what_others_add_to_one_is_no_setting() -> None:
+def test_a_query_without_settings_is_no_link_and_what_others_add_to_one_is_no_setting(studio: Studio) -> None:
     assert linked("") is None
     assert linked("__theme=dark&stage=1") is None
-    asked = Request("any", "any", 7, "ddim", 9, 2.5, 5.12, knobs={"eta": 0.25}, model="0123456789ab")
+    asked = Request(ANYTHING, 7, "ddim", 9, 2.5, 5.12, {"eta": 0.25}, model="0123456789ab")
     assert linked(f"{asked.to_query()}&utm_source=mail&fbclid=x&__sign=y") == asked
     with pytest.raises(ValueError, match="nonsense"):
-        linked(f"{asked.to_query()}&nonsense=1")
+        studio.check(linked(f"{asked.to_query()}&nonsense=1"))
 
 
 @pytest.mark.parametrize("settings", [None, 7, "any", [], ["style"]])
@@ -77,13 +81,13 @@ def test_only_a_web_address_of_decent_length_becomes_a_code(url: str) -> None:
 
 
 def test_a_code_is_for_the_address_that_others_can_open() -> None:
-    assert shared("http://127.0.0.1:7860/", "seed=1", "192.168.3.4", None)["url"] == "http://192.168.3.4:7860/?seed=1"
-    assert shared("http://localhost:1/", "seed=1", None, "https://a.b/c")["url"] == "https://a.b/c/?seed=1"
-    near = shared("http://localhost:1/", "seed=1", None, None)
+    assert Reach("192.168.3.4").link("http://127.0.0.1:7860/", "seed=1")["url"] == "http://192.168.3.4:7860/?seed=1"
+    assert Reach(public_url="https://a.b/c").link("http://localhost:1/", "seed=1")["url"] == "https://a.b/c/?seed=1"
+    near = Reach().link("http://localhost:1/", "seed=1")
     assert near["near"]
     assert near["url"] == "http://localhost:1/?seed=1"
     with pytest.raises(ValueError, match="page and query"):
-        shared(None, "seed=1", None, None)
+        Reach().link(None, "seed=1")
 
 
 @both_widths
@@ -113,9 +117,9 @@ def test_a_link_makes_its_clip_again_bit_for_bit_after_a_restart(
 
 
 def test_a_link_to_a_model_that_is_not_here_says_so(visit, studio: Studio) -> None:
-    asked = Request("any", "any", SEED, steps=3, duration_s=2.56, model="0123456789ab")
+    asked = Request(ANYTHING, SEED, steps=3, duration_s=2.56, model="0123456789ab")
     page = visit("?" + asked.to_query())
-    page.wait_for_selector(".message.error")
+    page.wait_for_selector(".canvas .message.error")
     assert "The link is for the model 0123456789ab, which is not here" in message(page)
     assert studio.digest in message(page)
     assert page.locator("#seed input").input_value() == str(SEED)
@@ -137,7 +141,7 @@ def visiting(browser, address: str, screen: tuple[int, int]) -> Iterator[Any]:
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
 def test_a_camera_reads_the_link_off_the_screen(visit, studio: Studio, scheme: str, width: int) -> None:
     zxing = pytest.importorskip("zxingcpp")
-    asked = Request("any", "any", SEED, "ddim", 3, 2.5, 2.56, studio.decoder, {"eta": 0.25}, studio.digest)
+    asked = Request(ANYTHING, SEED, "ddim", 3, 2.5, 2.56, {"eta": 0.25}, studio.decoder, model=studio.digest)
     page = visit("?" + asked.to_query(), width=width, height=844, color_scheme=scheme)
     page.click(".show-qr")
     dialog = page.locator("dialog.qr")

@@ -15,7 +15,8 @@ import soundfile
 from mcp import ClientSession, types
 from mcp.client.streamable_http import streamable_http_client
 
-from diffusion.studio import Request, Studio
+from diffusion.request import Request
+from diffusion.studio import Studio
 
 
 def ask(server: str, tool: str = "", arguments: dict[str, Any] | None = None) -> Any:
@@ -42,7 +43,7 @@ def tools(server: str) -> dict[str, types.Tool]:
 
 def test_the_tools_are_the_endpoints_and_say_what_they_do(tools: dict[str, types.Tool]) -> None:
     assert set(tools) == {"generate", "options", "compare"}
-    for endpoint, words in {"generate": "WAV", "options": "range", "compare": "grid"}.items():
+    for endpoint, words in {"generate": "WAV", "options": "range", "compare": "comparison"}.items():
         tool = tools[endpoint]
         assert words in (tool.description or "")
         for name, schema in tool.inputSchema["properties"].items():

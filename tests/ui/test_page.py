@@ -23,7 +23,9 @@ from visitor import (
 )
 
 from diffusion.audio.wav import read_settings
-from diffusion.studio import Clip, Request, Studio
+from diffusion.engine import Clip
+from diffusion.request import Request
+from diffusion.studio import Studio
 
 
 @both_widths
@@ -33,7 +35,7 @@ def test_the_page_is_never_empty_and_its_first_clip_plays(visit) -> None:
     assert page.locator(".play").get_attribute("aria-label") == "Play"  # it waits to be asked
     assert "made of noise" in message(page)
     page.click(".play")
-    page.wait_for_function("async () => (await import('/page/player.js')).player.position > 0.3")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.position > 0.3")
     page.wait_for_function("document.querySelector('.now').textContent > '0:00.2'")
     page.click(".play")
     assert not player(page, "playing")
@@ -87,19 +89,19 @@ def test_every_control_is_obeyed_and_the_run_is_seen(visit, studio: Studio) -> N
 
 
 @both_widths
-def test_the_score_is_the_player(visit) -> None:
+def test_the_canvas_is_the_player(visit) -> None:
     page = visit()
     quick(page)
     generate(page)
     finished(page)
     page.click(".play")
-    score = page.locator(".seek")
-    box = score.bounding_box()
-    score.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    seek = page.locator(".seek")
+    box = seek.bounding_box()
+    seek.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
     assert player(page, "position") == pytest.approx(1.28, abs=0.02)
-    score.press("ArrowRight")
+    seek.press("ArrowRight")
     assert player(page, "position") == pytest.approx(2.28, abs=0.02)
-    score.press("Home")
+    seek.press("Home")
     assert player(page, "position") == 0
     assert page.locator(".seek").get_attribute("aria-valuemax") == "2.56"
 
@@ -158,18 +160,18 @@ def test_the_old_music_plays_until_the_new_is_ready(visit) -> None:
     page = visit()
     page.click(".play")
     page.wait_for_selector(".play[aria-label=Pause]")
-    before = page.locator(".score").get_attribute("data-clip")
+    before = page.locator(".canvas").get_attribute("data-clip")
     quick(page, 12)
     page.evaluate(
         """async () => {
-            const { player } = await import('/page/player.js');
+            const { player } = await import('/page/shared/player.js');
             window.changes = 0;
             for (const name of ['change', 'sound']) player.addEventListener(name, () => { window.changes += 1; });
         }"""
     )
     generate(page)
     page.wait_for_function("document.querySelector('.panes').dataset.index >= 4")
-    assert page.locator(".score").get_attribute("data-clip") == before
+    assert page.locator(".canvas").get_attribute("data-clip") == before
     assert page.evaluate("window.changes") == 0
     assert player(page, "playing")
     finished(page)
@@ -203,13 +205,13 @@ def test_an_error_is_said_in_words_where_it_happened(visit) -> None:
     page = visit()
     quick(page, 5000)
     generate(page)
-    page.wait_for_selector(".message.error")
+    page.wait_for_selector(".canvas .message.error")
     assert "steps: got 5000, allowed a whole number from 1 to 1000" in message(page)
     page.wait_for_selector("#generate:not([disabled])")
     quick(page)
     generate(page)
     finished(page)
-    assert page.locator(".message.error").count() == 0
+    assert page.locator(".canvas .message.error").count() == 0
 
 
 @both_widths
@@ -250,7 +252,7 @@ def test_a_link_sets_the_page(visit, studio: Studio) -> None:
 
 def test_a_wrong_link_is_explained(visit) -> None:
     page = visit("?style=jazz&ensemble=piano&seed=1")
-    page.wait_for_function("document.querySelector('.message').textContent.includes('jazz')")
+    page.wait_for_function("document.querySelector('.canvas .message').textContent.includes('jazz')")
     assert "The link cannot be followed. style: got 'jazz'" in message(page)
 
 

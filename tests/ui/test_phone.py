@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -14,18 +14,20 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from diffusion.audio.wav import read_settings, to_bytes
-from diffusion.studio import Request
-from diffusion.ui import phone
-from diffusion.ui.phone import Handouts, byte_range, handout_id
-from diffusion.ui.words import FRENCH
+from diffusion.request import Request
+from diffusion.ui.phone import handouts as phone
+from diffusion.ui.phone.handouts import Handouts, byte_range, handout_id
+from diffusion.ui.shared import naming
+from diffusion.ui.shared.reach import Reach
+from diffusion.ui.shared.words import FRENCH
 
 RATE_HZ = 24_000
 
 
 def message(seed: int = 7, stopped_at: int | None = None, seconds: float = 0.1, **settings: Any) -> dict[str, Any]:
-    """A clip as the score takes it; of its sound nothing matters here but that it comes through."""
+    """A clip as the canvas takes it; of its sound nothing matters here but that it comes through."""
     asked = {
-        **Request("<fiddle>", "music_box", seed, **settings).to_dict(),
+        **Request({"style": "<fiddle>", "ensemble": "music_box"}, seed, **settings).to_dict(),
         "stopped_at": stopped_at,
         "evaluations": 20,
     }
@@ -33,31 +35,33 @@ def message(seed: int = 7, stopped_at: int | None = None, seconds: float = 0.1, 
     return {
         "settings": asked,
         "audio": base64.b64encode(to_bytes(wave, RATE_HZ, asked)).decode(),
-        "score": "data:image/png;base64,AAAA",
+        "title": naming.title(asked),
+        "picture": "data:image/png;base64,AAAA",
         "name": f"clip-{seed}.wav",
     }
 
 
 def test_a_heading_says_every_label_that_was_chosen() -> None:
     settings = {"style": "any", "ensemble": "music_box", "seed": 7}
-    assert phone.title(settings) == "Music box"
-    assert phone.title({**settings, "style": "air", "mode": "minor", "tempo": "any"}) == "Air for music box, minor"
-    assert phone.title({**settings, "ensemble": "any", "tempo": "slow"}) == "Anything, slow"
+    assert naming.title(settings)["en"] == "Music box"
+    air = {**settings, "style": "air", "mode": "minor", "tempo": "any"}
+    assert naming.title(air)["en"] == "Air for music box, minor"
+    assert naming.title({**settings, "ensemble": "any", "tempo": "slow"})["en"] == "Anything, slow"
     drawn = {"mode": "major", "key": "Db", "beat": "98"}
-    assert phone.title({**settings, "key": "F#", "drawn": drawn}) == "Music box, in F♯ major, ♩ = 98"
+    drawn_too = {**settings, "key": "F#", "drawn": drawn}
+    assert naming.title(drawn_too)["en"] == "Music box, in F♯ major, ♩ = 98"
 
 
-@pytest.mark.parametrize("french", [False, True])
-def test_a_label_of_ones_own_stays_as_it_is_written(french: bool) -> None:
-    assert phone.title({"style": "{x} Nuevo", "ensemble": "any", "seed": 7}, french) == "{x} Nuevo"
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_label_of_ones_own_stays_as_it_is_written(language: Literal["en", "fr"]) -> None:
+    assert naming.title({"style": "{x} Nuevo", "ensemble": "any", "seed": 7})[language] == "{x} Nuevo"
 
 
 def test_a_heading_in_french() -> None:
     settings = {"style": "jig", "ensemble": "accordion", "seed": 7, "drawn": {"mode": "minor", "key": "D"}}
-    assert phone.title(settings, french=True) == "Gigue pour accordéon, en ré mineur"
-    assert phone.title({**settings, "ensemble": "any", "tempo": "slow", "ending": "ends"}, french=True) == (
-        "Gigue, en ré mineur, lent, avec sa fin"
-    )
+    assert naming.title(settings)["fr"] == "Gigue pour accordéon, en ré mineur"
+    settings |= {"ensemble": "any", "tempo": "slow", "ending": "ends"}
+    assert naming.title(settings)["fr"] == "Gigue, en ré mineur, lent, avec sa fin"
 
 
 @pytest.fixture
@@ -82,7 +86,7 @@ def test_a_clip_is_a_page_and_a_file(handouts: Handouts, client: TestClient, tmp
     assert "<fiddle>" not in page.text
     assert "default-src 'none'" in page.headers["content-security-policy"]
     again = page.text.split('class="main" href="../?')[1].split('"')[0].replace("&amp;", "&")
-    assert Request.from_query(again) == Request("<fiddle>", "music_box", 7)
+    assert Request.from_query(again) == Request({"style": "<fiddle>", "ensemble": "music_box"}, 7)
     file = client.get(f"/clip/{name}.wav")
     assert file.headers["content-type"] == "audio/wav"
     assert file.content == base64.b64decode(clip["audio"])
@@ -104,7 +108,7 @@ def test_a_french_phone_gets_french_words(handouts: Handouts, client: TestClient
 
 def test_every_sentence_for_phones_has_its_french() -> None:
     sentences = {phone.GROWN, phone.GROWN_AND_STOPPED, phone.PICTURE, phone.WHY_GONE}
-    literals = re.findall(r"""said\(("(?:[^"\\]|\\.)*")""", Path(phone.__file__).read_text())
+    literals = re.findall(r"""said\(("(?:[^"\\]|\\.)*")""", Path(phone.__file__).read_text(encoding="utf-8"))
     assert len(literals) > 5
     assert sentences | {json.loads(each) for each in literals} <= FRENCH.keys()
 
@@ -180,14 +184,13 @@ def test_ranges(header: str, expected: range | None) -> None:
 def test_a_link_is_made_for_what_is_kept_and_where_there_is_an_address(handouts: Handouts) -> None:
     name = handouts.keep(message())["handout"]
     asked = {"page": "http://127.0.0.1:7860/", "handout": name}
-    link = handouts.link(asked, public_url="https://music.example.org/")
+    assert handouts.link(asked) is None
+    handouts.reach = Reach(public_url="https://music.example.org/")
+    link = handouts.link(asked)
     assert link is not None
     assert link["url"] == f"https://music.example.org/clip/{name}"
     assert link["svg"].startswith("<svg")
-    assert handouts.link(asked) is None
-    assert handouts.link({**asked, "handout": "gone"}, public_url="https://music.example.org/") == {
-        "url": "",
-        "svg": "",
-    }
+    assert handouts.link({**asked, "handout": "gone"}) == {"url": "", "svg": ""}
+    handouts.reach = Reach("0.0.0.0")
     for nonsense in (None, [], {}, {"page": 3, "handout": name}, {"page": "javascript:1", "handout": name}):
-        assert handouts.link(nonsense, "0.0.0.0") is None
+        assert handouts.link(nonsense) is None

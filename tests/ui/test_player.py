@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from diffusion.studio import Clip, Studio
+from diffusion.engine import Clip
+from diffusion.studio import Studio
 
 RATE_HZ = 32_000
 # Plays a script of [time in s, what to do, ...] and returns the sound and what the player says of itself after each.
 RENDER = """async ({ sounds, script, seconds, rate, latency }) => {
-    const { Player } = await import('/page/player.js');
+    const { Player } = await import('/page/shared/player.js');
     const context = new OfflineAudioContext(1, Math.round(seconds * rate), rate);
     if (latency) Object.defineProperty(context, 'outputLatency', { value: latency });
     const player = new Player(context);
@@ -57,7 +58,7 @@ Render = Callable[..., tuple[np.ndarray, list[dict[str, Any]]]]
 @pytest.fixture(scope="module")
 def render(browser, server: str) -> Render:
     page = browser.new_page()
-    page.goto(f"{server}/page/score.html")
+    page.goto(f"{server}/page/compose/canvas.html")
 
     def play(
         sounds: dict[str, np.ndarray | bytes], script: list[list[Any]], seconds: float, latency: float = 0
@@ -219,5 +220,5 @@ def test_an_exchange_moves_the_playhead_no_further_than_time_does(render: Render
 def test_the_context_runs_at_the_rate_of_the_clips(visit, studio: Studio) -> None:
     """So the browser resamples nothing before the loop, whose seam would else be filtered as if silence lay beyond."""
     page = visit()
-    rate = page.evaluate("async () => (await import('/page/player.js')).player.context.sampleRate")
+    rate = page.evaluate("async () => (await import('/page/shared/player.js')).player.context.sampleRate")
     assert rate == studio.mel.sample_rate_hz

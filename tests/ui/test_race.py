@@ -14,9 +14,10 @@ import pytest
 from serving import PATIENCE_S, free_port, serving
 from visitor import SEED, finished, generate, message, number, player, quick, unfold, write_seed
 
-from diffusion.studio import PRESETS, Studio
-from diffusion.ui.race import RACERS, RECORDINGS, Race, Races
-from diffusion.ui.race import SEED as RECORDED_SEED
+from diffusion.settings import PRESETS
+from diffusion.studio import Studio, open_studio
+from diffusion.ui.compose.race import RACERS, RECORDINGS, Race, Races
+from diffusion.ui.compose.race import SEED as RECORDED_SEED
 
 
 @pytest.fixture(scope="module", params=["live"])
@@ -30,7 +31,7 @@ def server(request, small_checkpoint: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def small(small_checkpoint: Path) -> Studio:
-    return Studio(small_checkpoint, "cpu")
+    return open_studio(small_checkpoint, "cpu")
 
 
 def race(page) -> None:
@@ -59,7 +60,7 @@ def test_both_run_from_one_noise_and_the_times_are_measured(visit) -> None:
     write_seed(page, SEED)
     race(page)
     page.wait_for_selector(".race .lane:nth-child(1).done")
-    assert not page.locator(".score").is_visible()
+    assert not page.locator(".canvas").is_visible()
     assert page.locator("#generate").is_disabled()
     assert f"seed {SEED}" in page.locator(".race h2").inner_text()
     text = over(page)
@@ -71,10 +72,10 @@ def test_both_run_from_one_noise_and_the_times_are_measured(visit) -> None:
     assert "Measured just now" in text
     left, right = page.locator(".race .listen").all()
     left.click()
-    page.wait_for_function("async () => (await import('/page/player.js')).player.position > 0.3")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.position > 0.3")
     page.evaluate(
         """async () => {
-            const { player } = await import('/page/player.js');
+            const { player } = await import('/page/shared/player.js');
             const show = player.show.bind(player);
             player.show = (buffer, options) => { window.options = options; show(buffer, options); };
         }"""
@@ -86,11 +87,11 @@ def test_both_run_from_one_noise_and_the_times_are_measured(visit) -> None:
     right.click()
     page.wait_for_selector(".race .listen[aria-label='Play 2020']")
     assert not player(page, "playing")
-    page.get_by_role("button", name="Back to the score").click()
-    assert page.locator(".score").is_visible()
+    page.get_by_role("button", name="Back to the canvas").click()
+    assert page.locator(".canvas").is_visible()
     assert page.evaluate(
         """async () => {
-            const { player } = await import('/page/player.js');
+            const { player } = await import('/page/shared/player.js');
             return player.duration === Number(document.querySelector('.seek').getAttribute('aria-valuemax'));
         }"""
     )
@@ -110,19 +111,19 @@ def test_stop_ends_a_race_with_what_both_believe(visit) -> None:
 def test_leaving_a_race_gives_the_page_back(visit) -> None:
     page = visit()
     race(page)
-    page.get_by_role("button", name="Back to the score").click()
+    page.get_by_role("button", name="Back to the canvas").click()
     page.wait_for_selector("#generate:not([disabled])")
     quick(page, 2, SEED)
     generate(page)
     finished(page, SEED)
-    assert page.locator(".score").is_visible()
+    assert page.locator(".canvas").is_visible()
 
 
 def test_a_wrong_rail_races_nobody(visit) -> None:
     page = visit()
     write_seed(page, "2.5")
     page.click(f"[data-preset='{RACERS[1]}']")
-    page.wait_for_selector(".score .message.error")
+    page.wait_for_selector(".canvas .message.error")
     assert "seed: got 2.5" in message(page)
     assert not page.locator(".race").is_visible()
 
@@ -194,12 +195,12 @@ def test_recordings_are_made_once_and_the_oldest_give_way(small: Studio, monkeyp
     gate = threading.Event()
 
     def run(self: Race) -> None:
-        made.append((self.requests[0].style, self.requests[0].ensemble))
+        made.append((self.requests[0].label("style"), self.requests[0].label("ensemble")))
         gate.wait(60)
         self.begun = self.over = True
 
     monkeypatch.setattr(Race, "run", run)
-    races = Races(small, shared=True)
+    races = Races(small, public=True)
     first = races.start(small.request(style="chorale", ensemble="piano", seed=1), "a")
     again = races.start(small.request(style="chorale", ensemble="piano", seed=2), "b")
     assert first["race"] == again["race"]
@@ -211,19 +212,19 @@ def test_recordings_are_made_once_and_the_oldest_give_way(small: Studio, monkeyp
     wait_for(lambda: len(made) == 2)
     dark = races.start(small.request(style="chorale", ensemble="piano", mode="minor"), "c")
     assert dark["race"] != first["race"]
-    assert (dark["mode"], dark["tempo"]) == ("minor", "any")
+    assert dark["names"]["en"] == ["Chorale", "Piano", "Minor"]  # the tempo is left open
     keys = list(product(("any", "chorale", "fiddle"), ("any", "piano", "music_box", "flute")))
     assert len(keys) == RECORDINGS
     for style, ensemble in keys:
         races.start(small.request(style=style, ensemble=ensemble), "d")
-    assert len(races._races) == RECORDINGS
+    assert len(races.kept) == RECORDINGS
 
 
 def test_a_live_race_ends_with_its_visitor_and_with_the_next(small: Studio) -> None:
-    races = Races(small, shared=False)
+    races = Races(small, public=False)
     request = small.request(seed=SEED, duration_s=2.56)
-    first = races._races[races.start(request, "a") and "a"]
-    second = races._races[races.start(request, "a") and "a"]
+    first = races.kept[races.start(request, "a") and "a"]
+    second = races.kept[races.start(request, "a") and "a"]
     assert first.stop.is_set()
     assert not second.stop.is_set()
     races.halt({"race": second.name})

@@ -20,8 +20,10 @@ from visitor import (
 )
 
 from diffusion.denoisers import GUIDANCE_RULES
+from diffusion.request import Request
 from diffusion.samplers import SAMPLERS
-from diffusion.studio import Request, Studio, seed_of
+from diffusion.settings import seed_of
+from diffusion.studio import Studio
 from diffusion.theory import GRIDS
 
 IN_SIGHT = ("style", "ensemble", "sampler", "steps", "guidance_scale", "seed")
@@ -37,7 +39,7 @@ def lock(page, on: bool = True) -> None:
 
 def changed(page, run: str):
     """Wait for another clip than that of a run, and return the settings inside its WAV."""
-    page.wait_for_function("run => document.querySelector('.score').dataset.clip !== run", arg=run)
+    page.wait_for_function("run => document.querySelector('.canvas').dataset.clip !== run", arg=run)
     page.wait_for_selector("#generate:not([disabled])")
     return settings_of(wav(page))
 
@@ -167,10 +169,10 @@ def test_the_ensemble_changes_while_the_music_plays_on(visit, studio: Studio) ->
     generate(page)
     finished(page, SEED)
     assert player(page, "playing")
-    run = page.locator(".score").get_attribute("data-clip")
+    run = page.locator(".canvas").get_attribute("data-clip")
     page.evaluate(
         """async () => {
-            const { player } = await import('/page/player.js');
+            const { player } = await import('/page/shared/player.js');
             window.jumps = [];
             const show = player.show.bind(player);
             player.show = (buffer, options) => { window.jumps.push(options.position); show(buffer, options); };
@@ -182,7 +184,7 @@ def test_the_ensemble_changes_while_the_music_plays_on(visit, studio: Studio) ->
     assert (settings["seed"], settings["ensemble"]) == (SEED, studio.labels["ensemble"][2])
     assert page.evaluate("window.jumps") == [None]  # one clip took over, where the other was
     assert player(page, "playing")
-    run = page.locator(".score").get_attribute("data-clip")
+    run = page.locator(".canvas").get_attribute("data-clip")
     choose(page, "style", studio.labels["style"][1])
     settings = changed(page, run)
     assert (settings["seed"], settings["style"]) == (SEED, studio.labels["style"][1])
@@ -194,10 +196,10 @@ def test_the_newest_choice_ends_the_run_of_the_one_before(visit, studio: Studio)
     lock(page)
     generate(page)
     finished(page, SEED)
-    run = page.locator(".score").get_attribute("data-clip")
+    run = page.locator(".canvas").get_attribute("data-clip")
     number(page, "steps", 1000)
     choose(page, "ensemble", studio.labels["ensemble"][1])
-    page.wait_for_selector(".sampling .score")
+    page.wait_for_selector(".sampling .canvas")
     page.wait_for_function("document.querySelector('[data-number=step]').textContent.endsWith('/ 1000')")
     number(page, "steps", 2)
     choose(page, "ensemble", studio.labels["ensemble"][2])
@@ -210,14 +212,14 @@ def test_an_unlocked_choice_waits_for_generate(visit, studio: Studio) -> None:
     quick(page, 2, SEED)
     generate(page)
     finished(page, SEED)
-    run = page.locator(".score").get_attribute("data-clip")
+    run = page.locator(".canvas").get_attribute("data-clip")
     choose(page, "ensemble", studio.labels["ensemble"][1])
     lock(page)
     write_seed(page, 1)
     choose(page, "ensemble", studio.labels["ensemble"][2])  # locked, but not the seed that is on
     page.wait_for_timeout(1000)  # four times as long as a choice settles
     assert page.locator(".waiting, .sampling").count() == 0
-    assert page.locator(".score").get_attribute("data-clip") == run
+    assert page.locator(".canvas").get_attribute("data-clip") == run
 
 
 @pytest.mark.parametrize(
@@ -231,11 +233,11 @@ def test_an_unlocked_choice_waits_for_generate(visit, studio: Studio) -> None:
         ("seed", "-7", "seed: got -7, allowed a whole number from 0 to 4294967295"),
     ],
 )
-def test_a_wrong_value_is_named_on_the_score(visit, name: str, value: str, words: str) -> None:
+def test_a_wrong_value_is_named_on_the_canvas(visit, name: str, value: str, words: str) -> None:
     page = visit()
     page.locator(f"#{name} input").fill(value)
     page.click("#generate")
-    page.wait_for_selector(".score .message.error")
+    page.wait_for_selector(".canvas .message.error")
     assert words in message(page)
     page.wait_for_selector("#generate:not([disabled])")
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
 import pytest
 
+from diffusion.settings import PRESETS
 from diffusion.studio import Studio
-from diffusion.ui import rehearsal
-from diffusion.ui.rehearsal import rehearse
+from diffusion.ui.shared.assets import ROOMS
+from diffusion.ui.shared.reach import Reach
+from diffusion.ui.stage.rehearsal import rehearse
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def free_port() -> int:
 
 def test_with_everything_there_it_is_ready(studio: Studio, welcome: Path, capsys) -> None:
     url = "https://music.example.org"
-    assert rehearse(studio, welcome, None, free_port(), url, most_steps=2)
+    assert rehearse(studio, welcome, Reach(public_url=url), free_port(), most_steps=2)
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "ready"
     for title in studio.options()["presets"]:
@@ -53,25 +56,21 @@ def test_what_is_missing_is_named(studio: Studio, tmp_path: Path, monkeypatch, c
     assert "preset" not in last
 
 
-def test_a_module_that_another_imports_must_be_there(studio: Studio, tmp_path: Path, monkeypatch, capsys) -> None:
-    for file in rehearsal.BROWSER.iterdir():
-        if file.name != "player.js":
-            (tmp_path / file.name).write_bytes(file.read_bytes())
-    monkeypatch.setattr(rehearsal, "BROWSER", tmp_path)
-    assert not rehearse(studio, tmp_path / "none.wav", None, free_port(), most_steps=1)
+def test_a_module_that_another_imports_must_be_there(studio: Studio, tmp_path: Path, capsys) -> None:
+    rooms = shutil.copytree(ROOMS, tmp_path / "rooms", ignore=shutil.ignore_patterns("player.js", "*.py", "*.pyc"))
+    assert not rehearse(studio, tmp_path / "none.wav", None, free_port(), most_steps=1, rooms=rooms)
     assert "player.js" in capsys.readouterr().out
 
 
-def test_a_preset_that_fails_is_named(studio: Studio, welcome: Path, monkeypatch, capsys) -> None:
-    options = studio.options()
-    options["presets"]["Broken"] = {"sampler": "unipc", "steps": 0}
-    monkeypatch.setattr(studio, "options", lambda: options)
-    assert not rehearse(studio, welcome, None, free_port(), "https://music.example.org", most_steps=1)
+def test_a_preset_that_fails_is_named(studio: Studio, welcome: Path, capsys) -> None:
+    presets = {**PRESETS, "Broken": {"sampler": "unipc", "steps": 0}}
+    reach = Reach(public_url="https://music.example.org")
+    assert not rehearse(studio, welcome, reach, free_port(), presets=presets, most_steps=1)
     assert "Preset Broken" in capsys.readouterr().out
 
 
 def test_without_an_address_for_phones_it_is_ready_and_says_so(studio: Studio, welcome: Path, capsys) -> None:
-    assert rehearse(studio, welcome, "127.0.0.1", free_port(), most_steps=1)
+    assert rehearse(studio, welcome, Reach("127.0.0.1"), free_port(), most_steps=1)
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("Phones"))
     assert " note " in row
     assert "--public-url" in row

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,11 @@ from serving import free_port, serving
 
 from diffusion import checkpoint
 from diffusion.audio.wav import to_bytes
-from diffusion.studio import Request, Studio
+from diffusion.request import Request
+from diffusion.studio import open_studio
 
 GONE = "0123456789ab"
-ASKED = Request("chorale", "piano", 7, steps=2, duration_s=2.56, model=GONE)
+ASKED = Request({"style": "chorale", "ensemble": "piano"}, 7, steps=2, duration_s=2.56, model=GONE)
 TOLD = f"dawn ({GONE}), which was removed; noon took its place"
 
 
@@ -39,8 +39,8 @@ def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 def told(page, words: str) -> None:
     """Wait for an error with these words."""
-    page.wait_for_selector(".message.error")
-    page.wait_for_function("words => document.querySelector('.message').textContent.includes(words)", arg=words)
+    page.wait_for_selector(".canvas .message.error")
+    page.wait_for_function("words => document.querySelector('.canvas .message').textContent.includes(words)", arg=words)
 
 
 def give(page, name: str, content: bytes) -> None:
@@ -52,7 +52,7 @@ def test_a_link_says_so(visit, folder: Path) -> None:
     digest = checkpoint.load(folder).digest
     page = visit("?" + ASKED.to_query())
     told(page, f"The link is for the model {TOLD}: with noon ({digest}) the same settings make another clip.")
-    page = visit("?" + replace(ASKED, style="plainsong").to_query())  # a style that it alone knew
+    page = visit("?" + ASKED.changed(style="plainsong").to_query())  # a style that it alone knew
     told(page, f"The link cannot be followed. It is for the model {TOLD}. style: got 'plainsong', allowed any")
 
 
@@ -60,7 +60,7 @@ def test_files_say_so(visit) -> None:
     page = visit()
     give(page, "old.wav", to_bytes(np.zeros(32_000, np.float32), 32_000, ASKED.to_dict()))
     told(page, f"Settings restored. They are for the model {TOLD}")
-    give(page, "other.json", json.dumps(replace(ASKED, style="plainsong").to_dict()).encode())
+    give(page, "other.json", json.dumps(ASKED.changed(style="plainsong").to_dict()).encode())
     told(page, f"other.json was not restored. It is for the model {TOLD}. style: got 'plainsong'")
     give(page, "old.json", json.dumps(ASKED.to_dict()).encode())
     told(page, f"Settings restored. They are for the model {TOLD}")
@@ -81,16 +81,16 @@ def test_programs_are_told(server: str, folder: Path) -> None:
 
 def test_a_request_is_refused_before_anything_else_is_said_of_it(folder: Path, small_checkpoint: Path) -> None:
     with pytest.raises(ValueError, match="model: got dawn"):
-        Studio(folder, "cpu").request(style="plainsong", model=GONE)
+        open_studio(folder, "cpu").request(style="plainsong", model=GONE)
     with pytest.raises(ValueError, match=f"model: got '{GONE}', but the one loaded here"):
-        Studio(small_checkpoint, "cpu").request(model=GONE)  # nothing is known of it there
+        open_studio(small_checkpoint, "cpu").request(model=GONE)  # nothing is known of it there
 
 
 def test_whoever_has_kept_the_model_may_use_it(folder: Path, tmp_path: Path) -> None:
     kept = shutil.copytree(folder, tmp_path / "kept")
     digest = checkpoint.load(kept).digest
     (tmp_path / checkpoint.REMOVED).write_text(json.dumps({digest: {"name": "noon", "replaced_by": "dusk"}}))
-    assert Studio(kept, "cpu").request(model=digest).model == digest
+    assert open_studio(kept, "cpu").request(model=digest).model == digest
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"0123456789ab": {"name": "dawn"}}', '{"0123456789ab": "dawn"}'])

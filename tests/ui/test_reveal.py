@@ -14,15 +14,17 @@ import torch
 from visitor import both_widths, finished, generate, message, player, quick, wav
 
 from diffusion.audio.loudness import TARGET_DB, loudness_db
-from diffusion.studio import Preview, Request, Studio
-from diffusion.ui.film import KEPT, Film
-from diffusion.ui.reel import AGE_S, BYTES, FILMS, LONGEST_S, REVEAL_S, Reel, Reels
-from diffusion.ui.visits import Visits
+from diffusion.engine import Preview
+from diffusion.film import KEPT, Film
+from diffusion.request import Request
+from diffusion.studio import Studio
+from diffusion.ui.compose.reel import AGE_S, BYTES, FILMS, LONGEST_S, REVEAL_S, Reel, Reels
+from diffusion.ui.compose.visits import Visits
 
 
 def filmed(studio: Studio, total: int, stopped_at: int | None = None) -> Film:
-    film = Film(studio.mel, Request("any", "any", 0))
-    features = np.zeros((studio.mel.bands, 4), np.float32)
+    film = Film(studio.codec, Request({"style": "any", "ensemble": "any"}, 0))
+    features = np.zeros(studio.codec.shape(4), np.float32)
     for index in range((total if stopped_at is None else stopped_at) + 1):
         x0 = features + index / total if index else None
         film.add(Preview(index, total, 1 - index / total, 0.0, 0.5, 0.8, index, 0.0, features, x0))
@@ -167,7 +169,7 @@ def test_the_welcome_emerges_too(studio: Studio) -> None:
 
 
 LISTEN = """async () => {
-    const { player } = await import('/page/player.js');
+    const { player } = await import('/page/shared/player.js');
     const source = `registerProcessor('ear', class extends AudioWorkletProcessor {
         process([input]) {
             if (input.length) this.port.postMessage([currentFrame, input[0].slice()]);
@@ -204,14 +206,14 @@ HEARD = """() => {
 
 
 def remember(page) -> None:
-    page.evaluate("async () => { window.clip = (await import('/page/player.js')).player.buffer; }")
+    page.evaluate("async () => { window.clip = (await import('/page/shared/player.js')).player.buffer; }")
 
 
 def wait_for(page, which: str) -> None:
     """Until the player has the clip's buffer again, or that of a step."""
     page.wait_for_function(
         """async (which) => {
-            const { player } = await import('/page/player.js');
+            const { player } = await import('/page/shared/player.js');
             return (player.buffer === window.clip) === (which === 'clip');
         }""",
         arg=which,
@@ -296,9 +298,9 @@ def test_a_hand_on_the_film_hears_its_step_at_the_same_position(visit) -> None:
     page.click(".play")
     page.wait_for_selector(".play[aria-label=Pause]")
     wait_for(page, "step")
-    before = page.locator(".score").get_attribute("data-clip")
+    before = page.locator(".canvas").get_attribute("data-clip")
     generate(page)
-    page.wait_for_function("before => document.querySelector('.score').dataset.clip !== before", arg=before)
+    page.wait_for_function("before => document.querySelector('.canvas').dataset.clip !== before", arg=before)
     assert page.locator(".film-step").is_hidden()
 
 
@@ -335,11 +337,11 @@ def test_the_reveal_ends_when_the_visitor_does_anything_else(visit) -> None:
     over()
 
     begin()
-    page.evaluate("import('/page/reveal.js').then(({ start }) => start())")
+    page.locator(".reveal[aria-pressed=true]").press("Enter")
     over()
 
     begin()
-    page.evaluate("import('/page/player.js').then(({ player }) => { player.loop = false; })")
+    page.evaluate("import('/page/shared/player.js').then(({ player }) => { player.loop = false; })")
     generate(page)
     over_or_new = "document.querySelector('.reveal').getAttribute('aria-pressed') === 'false'"
     page.wait_for_function(over_or_new)
@@ -354,9 +356,9 @@ def test_an_expired_film_says_so_and_its_clip_still_plays(visit) -> None:
         generate(page)
         finished(page)
     page.locator(".takes .put").last.click()  # the older take, whose film has made way for that of the newer
-    page.wait_for_function("document.querySelector('.score').dataset.clip === window.before")
+    page.wait_for_function("document.querySelector('.canvas').dataset.clip === window.before")
     page.click(".reveal")
-    page.wait_for_selector(".message.error")
+    page.wait_for_selector(".canvas .message.error")
     assert message(page) == "This film has expired: generate again."
     page.wait_for_selector(".reveal[aria-pressed=false]")
     assert player(page, "playing")

@@ -6,44 +6,58 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gradio_client import Client
-from torch import Tensor
 from visitor import SEED, both_widths, choose, finished, generate, message, player, quick, watch_pictures
 
+from diffusion.engine import Clip, Engine, Model, Preview, Stop
+from diffusion.engine.local import LocalEngine
+from diffusion.request import Request
 from diffusion.studio import Studio
-from diffusion.theory import Cond, Cosine, Denoiser, Estimate, Schedule, leap_grid
-from diffusion.ui import page as page_module
-from diffusion.ui.events import RUNS_AT_ONCE
-from diffusion.ui.page import build, launch
-from diffusion.ui.visits import Visits
+from diffusion.theory import Cosine, leap_grid
+from diffusion.ui.compose.visits import Visits
+from diffusion.ui.page import Page
+from diffusion.ui.shared.events import RUNS_AT_ONCE
 
 PATIENCE_S = 60
 
 
 @dataclass
 class Held:
-    """A denoiser that works only as often as it is let, and counts."""
+    """An engine that works only as often as it is let, and counts its evaluations."""
 
-    inner: Denoiser
+    inner: Engine
     leave: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     open: bool = True
     evaluations: int = 0
 
     @property
-    def schedule(self) -> Schedule:
-        return self.inner.schedule
+    def model(self) -> Model:
+        return self.inner.model
 
-    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
-        if not self.open:
-            self.leave.acquire()
-        self.evaluations += 1
-        return self.inner(x_t, t, cond)
+    def run(self, requests: Sequence[Request], stop: Stop) -> Generator[Preview | Clip]:
+        counted = 0
+        for each in self.inner.run(requests, stop):
+            if isinstance(each, Clip):
+                yield each
+                continue
+            self.evaluations += each.evaluations - counted
+            counted = each.evaluations
+            yield each
+            if each.index < each.total and not self.open:
+                self.leave.acquire()
+
+    def sound(self, features: np.ndarray, decoder: str, most: float) -> np.ndarray:
+        return self.inner.sound(features, decoder, most)
+
+    def prepare(self, request: Request, compile: bool) -> None:
+        self.inner.prepare(request, compile)
 
     def hold(self) -> None:
         self.open = False
@@ -77,14 +91,11 @@ def house(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hou
         cache, temporary = tmp_path_factory.mktemp("cache"), tmp_path_factory.mktemp("temporary")
         patch.setitem(os.environ, "GRADIO_TEMP_DIR", str(cache))
         patch.setattr(tempfile, "tempdir", str(temporary))
-        found: list[Visits] = []
-        patch.setattr(page_module, "Visits", lambda *given: found.append(Visits(*given)) or found[0])
-        studio = Studio(model, "cpu")
-        held = Held(studio._denoiser)
-        studio._denoiser = held  # type: ignore[assignment]
-        blocks = build(studio)
-        launch(blocks, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-        yield House(blocks.local_url.rstrip("/"), held, found[0], blocks, (cache, temporary))
+        held = Held(LocalEngine(model, "cpu"))
+        page = Page(Studio(held))
+        page.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        blocks = page.blocks
+        yield House(blocks.local_url.rstrip("/"), held, page.compose.visits, blocks, (cache, temporary))
         held.let_go()
         blocks.close(verbose=False)
 
@@ -94,7 +105,7 @@ def server(house: House) -> Iterator[str]:
     """Stands in for the server process of the other tests."""
     yield house.address
     house.model.let_go()
-    house.until(lambda: not house.visits._runs)
+    house.until(lambda: not house.visits.runs)
     house.model.leave = threading.Semaphore(0)
 
 
@@ -103,7 +114,7 @@ def shows(page, index: int) -> None:
 
 
 def says(page, text: str) -> None:
-    page.wait_for_function("text => document.querySelector('.message').textContent.includes(text)", arg=text)
+    page.wait_for_function("text => document.querySelector('.canvas .message').textContent.includes(text)", arg=text)
 
 
 def keep_seed(page) -> None:
@@ -148,7 +159,7 @@ def test_whoever_waits_can_leave_the_queue_and_come_back(visit, house: House) ->
     first, second = visit(), visit()
     for page in (first, second):
         quick(page)
-    clip = first.locator(".score").get_attribute("data-clip")
+    clip = first.locator(".canvas").get_attribute("data-clip")
     house.model.hold()
     client = Client(house.address, verbose=False)
     jobs = [client.submit(steps=1, duration_s=2.56, api_name="/generate") for _ in range(RUNS_AT_ONCE)]
@@ -170,21 +181,21 @@ def test_whoever_waits_can_leave_the_queue_and_come_back(visit, house: House) ->
     finished(second)
     for job in jobs:
         job.result(timeout=PATIENCE_S)
-    assert first.locator(".score").get_attribute("data-clip") == clip  # of what was left nothing comes
+    assert first.locator(".canvas").get_attribute("data-clip") == clip  # of what was left nothing comes
     generate(first)
     finished(first)
-    assert first.locator(".score").get_attribute("data-clip") != clip
+    assert first.locator(".canvas").get_attribute("data-clip") != clip
 
 
 def test_a_full_queue_is_said_in_words(visit, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visit()
-    clip = page.locator(".score").get_attribute("data-clip")
+    clip = page.locator(".canvas").get_attribute("data-clip")
     monkeypatch.setattr(house.blocks._queue, "max_size", 0)  # type: ignore[attr-defined]
     page.click("#generate")
-    page.wait_for_selector(".message.error")
+    page.wait_for_selector(".canvas .message.error")
     assert "The queue is full" in message(page)
     assert not page.locator(".waiting").count()
-    assert page.locator(".score").get_attribute("data-clip") == clip
+    assert page.locator(".canvas").get_attribute("data-clip") == clip
     monkeypatch.undo()
     quick(page)
     generate(page)  # the button still works
@@ -195,7 +206,7 @@ def test_a_server_that_does_not_answer_is_said_in_words(visit, house: House) -> 
     page = visit()
     page.context.set_offline(True)
     page.click("#generate")
-    page.wait_for_selector(".message.error")
+    page.wait_for_selector(".canvas .message.error")
     assert message(page) == "The server does not answer."
 
 
@@ -206,7 +217,7 @@ def test_a_server_lost_while_sampling_is_said_in_words(visit, house: House) -> N
     page.click("#generate")
     shows(page, 0)
     page.context.set_offline(True)
-    page.wait_for_selector(".message.error")
+    page.wait_for_selector(".canvas .message.error")
     assert message(page) == "The server does not answer."
     assert not page.locator(".sampling").count()
 
@@ -251,7 +262,7 @@ def test_stop_ends_one_run_within_one_evaluation_and_no_other(visit, house: Hous
     generate(staying)
     shows(staying, 0)
     stopping.click("#stop")
-    house.until(lambda: any(run.stop.is_set() for run in house.visits._runs.values()))
+    house.until(lambda: any(run.stop.is_set() for run in house.visits.runs.values()))
     before = house.model.evaluations
     house.model.let_go()
     settings = finished(stopping)
@@ -267,7 +278,7 @@ def test_a_closed_tab_frees_the_sampler_within_one_evaluation(visit, house: Hous
     house.model.hold()
     generate(leaving)
     shows(leaving, 0)
-    (run,) = house.visits._runs.values()
+    (run,) = house.visits.runs.values()
     before = house.model.evaluations
     leaving.context.close()
     house.until(lambda: run.superseded)
@@ -281,7 +292,7 @@ def test_a_closed_tab_frees_the_sampler_within_one_evaluation(visit, house: Hous
 
 # Where the sound is against the clock of its context, at every frame: it changes only where the playhead jumps.
 TRACE = """async () => {
-    const { player } = await import('/page/player.js');
+    const { player } = await import('/page/shared/player.js');
     window.trace = [];
     player.addEventListener('sound', () => window.trace.push(['sound', player.position]));
     const look = () => {
@@ -301,11 +312,11 @@ def test_the_same_noise_with_other_words_goes_on_at_the_same_position(visit, stu
     generate(page)
     first = finished(page, SEED)
     page.evaluate(TRACE)
-    before = page.locator(".score").get_attribute("data-clip")
+    before = page.locator(".canvas").get_attribute("data-clip")
     choose(page, "ensemble", next(name for name in studio.labels["ensemble"] if name != first["ensemble"]))
     if page.locator("#generate:not([disabled])").count():  # where the choice itself has not started the run
         page.click("#generate")
-    page.wait_for_function("before => document.querySelector('.score').dataset.clip !== before", arg=before)
+    page.wait_for_function("before => document.querySelector('.canvas').dataset.clip !== before", arg=before)
     page.wait_for_function("window.trace.findLastIndex(([kind]) => kind === 'sound') < window.trace.length - 20")
     trace = page.evaluate("window.trace")
     assert "sound" in [kind for kind, _ in trace]
@@ -319,7 +330,7 @@ def test_another_noise_begins_at_its_beginning(visit) -> None:
     quick(page, 2, SEED)
     generate(page)
     finished(page, SEED)
-    page.wait_for_function("async () => (await import('/page/player.js')).player.position > 0.5")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.position > 0.5")
     page.evaluate(TRACE)
     quick(page, 2, SEED + 1)
     generate(page)

@@ -13,7 +13,7 @@ from serving import PATIENCE_S, free_port, running
 from visitor import player, settings_of, wav
 
 from diffusion.studio import Studio
-from diffusion.ui.links import lan_address
+from diffusion.ui.shared.reach import lan_address
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def stage(browser, hall) -> Iterator[Callable]:
 
 
 def shown(page) -> str:
-    return page.locator(".score").get_attribute("data-clip")
+    return page.locator(".canvas").get_attribute("data-clip")
 
 
 def press(page, key: str) -> None:
@@ -76,7 +76,7 @@ def patience(page, ms: int) -> None:
 
 def new_clip(page, before: str) -> dict[str, Any]:
     """Wait for another clip than `before`; the settings inside its WAV."""
-    page.wait_for_function("before => document.querySelector('.score').dataset.clip !== before", arg=before)
+    page.wait_for_function("before => document.querySelector('.canvas').dataset.clip !== before", arg=before)
     page.wait_for_function("!document.querySelector('.sampling, .waiting')")
     return settings_of(wav(page))
 
@@ -86,7 +86,7 @@ def remark(page) -> str:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720), (390, 844)])
-def test_the_score_fills_the_window_in_large_type(stage, width: int, height: int) -> None:
+def test_the_canvas_fills_the_window_in_large_type(stage, width: int, height: int) -> None:
     page = stage(width, height)
     for hidden in ("#header", "#rail", "#deck", "#takes", "footer", ".transport .play", ".readout"):
         assert not page.locator(hidden).first.is_visible(), hidden
@@ -117,7 +117,7 @@ def test_a_key_asks_for_a_preset_and_the_music_starts_by_itself(stage, studio: S
     page.wait_for_function("document.querySelector('#stage .line').textContent.startsWith('step ')")
     made = new_clip(page, before)
     assert (made["sampler"], made["steps"]) == (preset["sampler"], preset["steps"])
-    page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
     assert f"{preset['steps']} steps · {made['evaluations']} evaluations" in page.locator("#stage .line").text_content()
     assert remark(page) == ""
 
@@ -133,7 +133,7 @@ def test_a_clicker_goes_on_and_back_and_turns_to_another_ensemble(stage, studio:
     assert second["seed"] != first["seed"]
     assert {**second, "seed": 0, "drawn": {}} == {**first, "seed": 0, "drawn": {}}
     press(page, "PageUp")
-    page.wait_for_function("run => document.querySelector('.score').dataset.clip === run", arg=before)
+    page.wait_for_function("run => document.querySelector('.canvas').dataset.clip === run", arg=before)
     assert settings_of(wav(page)) == first
     press(page, "ArrowDown")
     turned = new_clip(page, before)
@@ -148,7 +148,7 @@ def test_the_race_fills_the_stage_until_another_key(stage) -> None:
     page = stage()
     before = shown(page)
     press(page, "4")
-    page.wait_for_function("document.querySelectorAll('#score .race .lane img[src]').length === 2")
+    page.wait_for_function("document.querySelectorAll('#canvas .race .lane img[src]').length === 2")
     assert not page.locator(".panes").is_visible()
     box = page.locator(".race").bounding_box()
     assert (box["x"], box["y"], box["width"]) == (0, 0, 1280)
@@ -167,13 +167,13 @@ def test_the_race_fills_the_stage_until_another_key(stage) -> None:
 def test_the_room_goes_dark_and_silent_and_comes_back(stage, key: str) -> None:
     page = stage()
     press(page, " ")
-    page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
     press(page, key)
     page.wait_for_function("getComputedStyle(document.querySelector('#stage .curtain')).opacity === '1'")
-    page.wait_for_function("async () => !(await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => !(await import('/page/shared/player.js')).player.playing")
     press(page, key)
     page.wait_for_function("getComputedStyle(document.querySelector('#stage .curtain')).opacity === '0'")
-    page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
     assert player(page, "gain") == 1
 
 
@@ -260,18 +260,18 @@ def test_a_stalled_run_is_replaced_and_does_not_come_back_by_itself(stage, hall)
     patience(page, 6000)
     press(page, "2")
     page.wait_for_function("document.querySelector('#stage .remark').textContent.includes('made before')")
-    page.wait_for_function("run => document.querySelector('.score').dataset.clip === run", arg=welcome)
+    page.wait_for_function("run => document.querySelector('.canvas').dataset.clip === run", arg=welcome)
     assert page.locator(".sampling").count() == 0
     assert player(page, "playing")
     press(page, "1")  # nor is this one answered
-    page.wait_for_function("run => document.querySelector('.score').dataset.clip === run", arg=kept)
+    page.wait_for_function("run => document.querySelector('.canvas').dataset.clip === run", arg=kept)
     assert "made before" in remark(page)
     patience(page, 1000 * PATIENCE_S)
     process.send_signal(signal.SIGCONT)
     page.wait_for_function("document.querySelector('#stage .remark').textContent.includes('late run is here')")
     assert shown(page) == kept
     press(page, "ArrowLeft")
-    page.wait_for_function("run => document.querySelector('.score').dataset.clip !== run", arg=kept)
+    page.wait_for_function("run => document.querySelector('.canvas').dataset.clip !== run", arg=kept)
     assert shown(page) != welcome
     before = shown(page)
     press(page, "1")
@@ -298,11 +298,11 @@ def test_without_a_network_the_stage_plays_on_and_asks_nobody(stage) -> None:
     page.context.set_offline(True)
     page.wait_for_function("!navigator.onLine")
     press(page, "2")
-    page.wait_for_function("run => document.querySelector('.score').dataset.clip === run", arg=welcome)
+    page.wait_for_function("run => document.querySelector('.canvas').dataset.clip === run", arg=welcome)
     assert "No connection" in remark(page)
     assert player(page, "playing")
     press(page, "1")
-    page.wait_for_function("run => document.querySelector('.score').dataset.clip === run", arg=kept)
+    page.wait_for_function("run => document.querySelector('.canvas').dataset.clip === run", arg=kept)
     for key in ("ArrowRight", "ArrowDown", "ArrowLeft", "e", " ", " ", "b", "b"):
         press(page, key)
     assert not failed
@@ -323,7 +323,7 @@ def test_a_wish_that_cannot_be_followed_leaves_the_stage_playing(stage) -> None:
     page.route("**/queue/join**", lambda route: route.fulfill(status=500, body="{}"))
     press(page, "1")
     page.wait_for_function("document.querySelector('#stage .remark').textContent.includes('made before')")
-    page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
 
 
 def test_the_phone_page_is_served_while_the_model_works(stage, hall) -> None:

@@ -27,10 +27,13 @@ from visitor import (
 
 from diffusion.audio.loudness import loudness_db
 from diffusion.audio.wav import to_bytes
-from diffusion.studio import Clip, Request, Studio
-from diffusion.ui.visits import clip_message
+from diffusion.engine import Clip
+from diffusion.request import Request
+from diffusion.studio import Studio
+from diffusion.ui import messages
 
-SETTINGS = {"style": "any", "ensemble": "any", "seed": 5, "steps": 3, "duration_s": 2.56}
+ANYTHING = {"style": "any", "ensemble": "any"}
+SETTINGS = {**ANYTHING, "seed": 5, "steps": 3, "duration_s": 2.56}
 
 
 def take(page, index: int):
@@ -50,8 +53,8 @@ def make(page, style: str, ensemble: str, seed: int) -> bytes:
     return wav(page)
 
 
-def on_score(page, name: str) -> None:
-    """Wait until the take of that seed is the one on the score."""
+def on_canvas(page, name: str) -> None:
+    """Wait until the take of that seed is the one on the canvas."""
     page.wait_for_function("name => document.querySelector('.download').download.includes(name)", arg=name)
 
 
@@ -94,7 +97,7 @@ def value(page, name: str) -> str:
 
 
 def wait_for_message(page, text: str) -> None:
-    page.wait_for_function("text => document.querySelector('.message').textContent.includes(text)", arg=text)
+    page.wait_for_function("text => document.querySelector('.canvas .message').textContent.includes(text)", arg=text)
 
 
 @both_widths
@@ -115,13 +118,13 @@ def test_takes_are_kept_and_come_back(visit, studio: Studio) -> None:
     assert take(page, 1).locator("img").get_attribute("src") == picture
     page.evaluate(
         """async () => {
-            const { player } = await import('/page/player.js');
+            const { player } = await import('/page/shared/player.js');
             window.silences = 0;
             player.addEventListener('change', () => { window.silences += !player.playing; });
         }"""
     )
     take(page, 1).locator(".put").click()
-    on_score(page, "-7.")
+    on_canvas(page, "-7.")
     assert wav(page) == first
     page.wait_for_function("src => document.querySelector('[data-picture=belief] img').src === src", arg=picture)
     assert message(page).endswith("made of noise 7.")
@@ -132,7 +135,7 @@ def test_takes_are_kept_and_come_back(visit, studio: Studio) -> None:
     page.locator(".seek").press("Home")
     page.locator(".seek").press("ArrowRight")
     take(page, 0).locator(".put").click()
-    on_score(page, "-8.")
+    on_canvas(page, "-8.")
     assert wav(page) == second
     assert player(page, "position") == pytest.approx(1, abs=0.01)
     assert not player(page, "playing")
@@ -155,7 +158,7 @@ def test_a_take_goes_on_while_the_next_is_made(visit) -> None:
     wait_for_takes(page, 2)
     assert f"stopped at {settings['stopped_at']} of 1000" in take(page, 0).inner_text()
     take(page, 1).locator(".put").click()
-    on_score(page, "-7.")
+    on_canvas(page, "-7.")
     assert page.locator(".film input").get_attribute("max") <= "4"  # its own film, none of the later run's pictures
 
 
@@ -170,7 +173,7 @@ def test_two_takes_against_each_other_are_equally_loud(visit, studio: Studio) ->
     take(page, 0).locator("[data-side=A]").click()
     take(page, 1).locator("[data-side=B]").click()
     page.locator(".duel [data-side=A]").click()
-    on_score(page, "-8.")
+    on_canvas(page, "-8.")
     page.click(".play")
     page.locator(".seek").press("Home")
     page.locator(".seek").press("ArrowRight")
@@ -182,8 +185,8 @@ def test_two_takes_against_each_other_are_equally_loud(visit, studio: Studio) ->
             "side => document.querySelector(`.duel [data-side=${side}]`).getAttribute('aria-pressed') === 'true'",
             arg=side,
         )
-        on_score(page, "-8." if side == "A" else "-7.")
-        page.wait_for_function("async () => (await import('/page/player.js')).player.playing")
+        on_canvas(page, "-8." if side == "A" else "-7.")
+        page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
         assert wav(page) == files[side]
         page.click(".play")
         gains[side], positions[side] = player(page, "gain"), player(page, "position")
@@ -198,7 +201,7 @@ def test_two_takes_against_each_other_are_equally_loud(visit, studio: Studio) ->
     page.keyboard.press("x")  # a letter of a seed
     assert page.locator(".duel [data-side=B]").get_attribute("aria-pressed") == "true"
     take(page, 1).locator("[data-side=B]").click()
-    page.wait_for_function("async () => (await import('/page/player.js')).player.gain === 1")
+    page.wait_for_function("async () => (await import('/page/shared/player.js')).player.gain === 1")
     assert page.locator(".duel").is_hidden()
 
 
@@ -207,8 +210,8 @@ def test_the_louder_take_is_turned_down(visit, studio: Studio) -> None:
     rate_hz = studio.mel.sample_rate_hz
     tone = torch.sin(torch.arange(rate_hz * 256 // 100) * 0.1)
     files = [to_bytes(tone * amplitude, rate_hz) for amplitude in (0.5, 0.25)]
-    settings = {**Request("any", "any", 1).to_dict(), "evaluations": 20, "stopped_at": None, "version": "0"}
-    clips = [clip_message(str(i), {**settings, "seed": i}, 1.0, [], "data:,", wav) for i, wav in enumerate(files)]
+    settings = {**Request(ANYTHING, 1).to_dict(), "evaluations": 20, "stopped_at": None, "version": "0"}
+    clips = [messages.clip(str(i), {**settings, "seed": i}, 1.0, [], "data:,", wav) for i, wav in enumerate(files)]
     show(page, clips)
     take(page, 0).locator("[data-side=A]").click()
     take(page, 1).locator("[data-side=B]").click()
@@ -223,8 +226,8 @@ def test_the_louder_take_is_turned_down(visit, studio: Studio) -> None:
 def test_only_the_newest_takes_are_kept(visit, studio: Studio) -> None:
     page = visit()
     file = to_bytes(torch.zeros(3200), studio.mel.sample_rate_hz)
-    settings = {**Request("any", "any", 1).to_dict(), "evaluations": 20, "stopped_at": None, "version": "0"}
-    show(page, [clip_message(str(i), {**settings, "seed": i}, 1.0, [], "data:,", file) for i in range(30)])
+    settings = {**Request(ANYTHING, 1).to_dict(), "evaluations": 20, "stopped_at": None, "version": "0"}
+    show(page, [messages.clip(str(i), {**settings, "seed": i}, 1.0, [], "data:,", file) for i in range(30)])
     assert page.locator(".takes .card").count() == 24
     assert "seed 29" in take(page, 0).inner_text()
     assert "seed 6" in take(page, 23).inner_text()
@@ -233,26 +236,25 @@ def test_only_the_newest_takes_are_kept(visit, studio: Studio) -> None:
 
 
 def show(page, clips: list[dict[str, Any]]) -> None:
-    """Mount the takes once more, on a score that has finished clips from here and notes at what gain one is put on."""
+    """Takes on a canvas that has finished clips from here and notes at what gain one is put on."""
     page.evaluate(
         """async (clips) => {
-            document.querySelector('#takes .takes').outerHTML = await (await fetch('/page/takes.html')).text();
-            const { mount } = await import('/page/takes.js');
-            const element = document.querySelector('#score');
+            const { Takes } = await import('/page/compose/takes.js');
+            document.querySelector('#takes .takes').outerHTML = await (await fetch('/page/compose/takes.html')).text();
             window.gains = [];
-            const score = Object.assign(new EventTarget(), {
-                element, clip: null, calm: { matches: true }, title: () => '', say: () => {},
-                find: (selector) => element.querySelector(selector),
+            const canvas = Object.assign(new EventTarget(), {
+                clip: null, titleOf: () => '', say: () => {},
                 async showClip(clip, { gain }) {
                     window.gains.push(gain);
                     this.clip = clip;
                     this.dispatchEvent(new Event('clip'));
                 },
             });
-            mount({ element, trigger() {}, server: {} }, score);
+            const takes = new Takes({ trigger() {} }, canvas);
+            document.addEventListener('keydown', ({ key }) => { if (key === 'x') takes.swap(); });
             for (const clip of clips) {
-                score.clip = clip;
-                score.dispatchEvent(new Event('clip'));
+                canvas.clip = clip;
+                canvas.dispatchEvent(new Event('clip'));
             }
         }""",
         clips,
@@ -285,9 +287,8 @@ def test_a_take_gives_its_settings_back(visit, studio: Studio) -> None:
 
 @both_widths
 def test_a_dropped_file_gives_its_settings_back(visit, studio: Studio) -> None:
-    asked = Request(
-        studio.labels["style"][1], "any", SEED, "ddim", 3, 3.25, 2.56, knobs={"eta": 0.125}, model=studio.digest
-    )
+    labels = {"style": studio.labels["style"][1], "ensemble": "any"}
+    asked = Request(labels, SEED, "ddim", 3, 3.25, 2.56, {"eta": 0.125}, model=studio.digest)
     *_, clip = studio.generate(asked)
     assert isinstance(clip, Clip)
     page = visit()
@@ -369,7 +370,7 @@ def test_other_files_are_refused_in_words_and_change_nothing(visit) -> None:
     for name, content, sentence in REFUSED:
         drop(page, name, content, "image/png" if name.endswith("png") else "")
         wait_for_message(page, sentence)
-        assert page.locator(".message.error").count() == 1, name
+        assert page.locator(".canvas .message.error").count() == 1, name
         assert len(message(page)) <= 400, name
     drop(page, "album.wav", b"RIFF\0\0\0\0WAVE", "audio/wav", padding=65 * 2**20)
     wait_for_message(page, "album.wav is too long: 65.0 MB, but at most 64 MB are read.")
@@ -390,7 +391,7 @@ def test_takes_fit_a_phone_and_a_thumb(visit, scheme: str) -> None:
     take(page, 1).locator("[data-side=B]").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     small = page.evaluate(
-        """[...document.querySelectorAll('.takes button, .score .take > *')].filter((each) => each.offsetParent)
+        """[...document.querySelectorAll('.takes button, .canvas .take > *')].filter((each) => each.offsetParent)
             .filter((each) => { const box = each.getBoundingClientRect(); return box.height < 36 || box.width < 36; })
             .map((each) => each.outerHTML)"""
     )

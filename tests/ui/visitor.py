@@ -62,8 +62,8 @@ def quick(page, steps: int = 3, seed: int | None = None) -> None:
 def generate(page) -> None:
     page.evaluate(
         """async () => {
-            const { player } = await import('/page/player.js');
-            [window.before, window.sounded] = [document.querySelector('.score').dataset.clip, player.playing];
+            const { player } = await import('/page/shared/player.js');
+            [window.before, window.sounded] = [document.querySelector('.canvas').dataset.clip, player.playing];
             player.addEventListener('change', () => { window.sounded ||= player.playing; });
         }"""
     )
@@ -72,7 +72,7 @@ def generate(page) -> None:
 
 def finished(page, seed: int | None = None) -> dict[str, Any]:
     """Wait for the clip that was asked for, and return the settings inside its WAV."""
-    page.wait_for_function("document.querySelector('.score').dataset.clip !== window.before")
+    page.wait_for_function("document.querySelector('.canvas').dataset.clip !== window.before")
     page.wait_for_function("window.sounded")  # since it was asked for
     page.wait_for_selector("#generate:not([disabled])")
     settings = settings_of(wav(page))
@@ -102,11 +102,11 @@ def settings_of(file: bytes) -> dict[str, Any]:
 
 def player(page, property: str) -> Any:
     """What the page's player says of itself: playing, position, duration, loop."""
-    return page.evaluate("async (name) => (await import('/page/player.js')).player[name]", property)
+    return page.evaluate("async (name) => (await import('/page/shared/player.js')).player[name]", property)
 
 
 def message(page) -> str:
-    return page.locator(".score .message").inner_text()
+    return page.locator(".canvas .message").inner_text()
 
 
 def watch_pictures(page) -> None:

@@ -1,7 +1,6 @@
-"""Three ears that turn clips into numbers, so that sets of clips can be compared where nobody trained to please them.
+"""Three ears: embeddings of clips, in which sets of clips are compared. No model was trained to do well in them.
 
-They are frozen: the same clip gives the same numbers today and in every later report. A change of any of them is a new
-ear under a new name.
+They are frozen: the same clip gives the same numbers in every report. Whoever changes an ear gives it a new name.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ __all__ = ["HandMade", "Listener", "RandomNetwork", "Trained", "listeners"]
 
 
 class Listener(Protocol):
-    """`title` names it in a report, `summary` says in a sentence what it hears."""
+    """`title` names it in a report, `summary` says in a sentence what its embedding is made of."""
 
     title: str
     summary: str
 
     def embed(self, heard: Tensor) -> Tensor:
-        """Embeddings (n, D) float32 of features (n, 1, bands, frames); each clip's follows from that clip alone."""
+        """Embeddings (n, D) float32 of features (n, 1, bands, frames); each depends on its own clip alone."""
         ...
 
 

@@ -17,8 +17,8 @@ MODULATIONS_HZ = (0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)  # the edges of six octav
 MODULATION_GROUPS = 8
 SPECTRUM_GROUPS = 16
 
-# So that the numbers of each group vary by about 1 in all. Measured once on training music, then rounded: part of the
-# ear, like the lags above.
+# They bring the variance of each group to about 1. Measured once on training music, then rounded; part of the ear, like
+# the lags above.
 SCALES = {
     "chroma": 1.0,
     "changes": 1.5,
@@ -30,7 +30,7 @@ SCALES = {
 
 
 class HandMade:
-    """Features of a clip, each group times a fixed constant. It is frozen: constants, lags and edges may not change."""
+    """Features of a clip, each group times a fixed constant. Frozen: constants, lags and edges may not change."""
 
     title = "Hand-made features"
     summary = (

@@ -1,4 +1,4 @@
-"""An untrained network: it knows nothing of music, so it has nothing to overlook in favour of something else."""
+"""An untrained network: it has learned nothing of music, so no part of a clip is more important to it than another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from diffusion.audio.mel import MelParameters
 
 BATCH = 16
-ROWS = 8  # bands that are left where the network looks at all of them at once
+ROWS = 8  # bands that are left where one filter covers them all
 
 # Channels out, kernel and stride over (bands, frames).
 LAYERS = (
@@ -22,10 +22,10 @@ LAYERS = (
 class RandomNetwork:
     """Convolutions over bands and frames, then over all bands, then twice over time; mean and spread over time.
 
-    An untrained network is a fair judge of distributions: its features tell sets apart without favouring what a
-    training set asked for (Naeem et al. 2020). Its weights are drawn once from a seed, on the CPU; every
-    filter has mean 0 and norm 1, and every layer's output is brought to mean 0 and variance 1 over the whole clip, so
-    it hears differences within a clip and not its level. It is frozen: neither weights nor layers may change.
+    An untrained network is a fair judge of distributions: its features tell sets apart without favouring what mattered
+    in some training (Naeem et al. 2020). Its weights are drawn once from a seed, on the CPU. Every filter has mean 0
+    and norm 1, and every layer's output is brought to mean 0 and variance 1 over the whole clip, so the level of a clip
+    makes no difference. It is frozen: neither weights nor layers may change.
     """
 
     title = "Random network"

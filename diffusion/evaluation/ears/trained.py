@@ -8,7 +8,7 @@ from diffusion.evaluation.classifier import Ear
 
 
 class Trained:
-    """What the classifier finds worth knowing; frozen by its weights, which were fixed before any model was judged."""
+    """The classifier's embedding; frozen by its weights, which were fixed before any model was judged."""
 
     title = "Trained network"
     summary = (

@@ -20,7 +20,7 @@ def split(run: Path, out: Path, piece_bytes: int = PIECE_BYTES) -> None:
     """Replace the folder `out` by the pieces of a run: its checkpoint, log, last sheet and the state it resumes from.
 
     A file larger than `piece_bytes` becomes name.000, name.001 and so on; pieces.json lists every piece with its size
-    and SHA-256. The folder is there whole at any time but one instant.
+    and SHA-256. The folder is whole at all times, but for the instant in which it is replaced.
     """
     wanted = [run / CONFIG, run / LOG, *sorted(run.glob("sheet-*.png"))[-1:], run / WEIGHTS, run / STATE]
     partial = out.with_name(f".{out.name}.part")
@@ -37,7 +37,7 @@ def split(run: Path, out: Path, piece_bytes: int = PIECE_BYTES) -> None:
                 name = path.name if whole else f"{path.name}.{len(pieces):03d}"
                 (partial / name).write_bytes(block)
                 pieces.append({"name": name, "size": len(block), "sha256": hashlib.sha256(block).hexdigest()})
-    (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
 

@@ -1,0 +1,1 @@
+"""The room in which two settings are compared, cell by cell."""

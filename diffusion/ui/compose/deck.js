@@ -1,0 +1,32 @@
+// Gradio's own buttons and fields, which the page's keys press too: nobody else reaches for them.
+import { Part } from "../shared/part.js";
+
+const find = (selector) => document.querySelector(selector);
+
+export class Deck extends Part {
+  // Fires "generate" and "stop" when a visitor presses these.
+  constructor() {
+    super();
+    for (const name of ["generate", "stop"]) {
+      this.on(document, "click", ({ target }) => { if (target.closest?.(`#${name}:not([disabled])`)) this.fire(name); });
+    }
+  }
+
+  generate() { this.#press("#generate"); }
+  stop() { this.#press("#stop"); }
+  draw() { this.#press("#dice"); }
+  lock() { this.#press("#keep input"); }
+
+  // Whether there is anything to stop: the server says so with the first picture, which may take its time.
+  set stoppable(on) { find("#stop").disabled = !on; }
+
+  get locked() { return find("#keep input").checked; }
+
+  // The seed that the field holds: a number, or what the server says that a word stands for.
+  get seed() {
+    const text = find("#seed input").value.trim();
+    return Number(/^\d+$/.test(text) ? text : find("#meaning [data-seed]")?.dataset.seed);
+  }
+
+  #press(selector) { find(`${selector}:not([disabled])`)?.click(); }
+}

@@ -1,0 +1,212 @@
+"""The rail: a field for every setting, made of the table, and the requests that its values stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from html import escape
+from textwrap import shorten
+from typing import Any
+
+import gradio as gr
+
+from diffusion.request import Request
+from diffusion.settings import Choice, Knobs, Label, Number, Seed, Setting, draw_seed, seed_of
+from diffusion.studio import Studio
+from diffusion.ui.shared.events import AT_ONCE
+from diffusion.ui.shared.words import tr
+
+CHIPS = 8  # a choice of more is a menu
+Updates = dict[Any, Any]
+"""Components and what they become."""
+
+
+class Rail:
+    """The rail on the page. Built where it is made, inside `gr.Blocks`.
+
+    `fields` has a component for each setting that can be chosen, `knobs` one for each (sampler, knob) in the `groups`
+    of the samplers, and `settings` shows the JSON of the clip on show. `keep` locks the seed; `used` is what the seed's
+    field held when a clip was last asked for.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self.fields: dict[str, Any] = {}
+        self.knobs: dict[tuple[str, str], Any] = {}
+        self.groups: dict[str, Any] = {}
+        with gr.Row(elem_id="rail"):
+            for setting in self._placed("first"):
+                with gr.Column(elem_id=f"{setting.name}-group", min_width=0):
+                    self._build(setting)
+            with gr.Row(elem_id="folds"):
+                with gr.Accordion(tr("Advanced"), open=False, elem_id="advanced"), gr.Row(elem_id="more"):
+                    for place in ("music", "making"):
+                        with gr.Column():
+                            for setting in self._placed(place):
+                                self._build(setting)
+                with gr.Accordion(tr("Settings of this clip"), open=False, elem_id="settings"):
+                    everything = tr("All that makes this clip again; the WAV carries it too")
+                    self.settings = gr.JSON(label=everything, elem_id="recipe")
+        self.used = gr.State("")
+        self.inputs = [*self.fields.values(), *self.knobs.values()]
+        self.outputs = [self.keep, *self.inputs, *self.groups.values()]
+        self._connect()
+
+    def asked(self, kept: bool, before: str, values: Sequence[Any]) -> tuple[Request, Updates]:
+        """The request of the `inputs`, and what the seed field shows then; ValueError if it cannot be asked.
+
+        Unless the seed is `kept`, one that was heard `before` is drawn anew.
+        """
+        arguments = dict(zip(self.fields, values, strict=False))
+        given = dict(zip(self.knobs, values[len(arguments) :], strict=True))
+        for name, value in arguments.items():
+            setting = self.studio.settings[name]
+            if value is None and isinstance(setting, Number):
+                raise ValueError(f"{name}: got nothing, allowed {setting.range[0]} to {setting.range[1]}")
+        knobs = {name: value for (sampler, name), value in given.items() if sampler == arguments["sampler"]}
+        text = (arguments["seed"] or "").strip()
+        if text == before and not kept:
+            text = ""
+        request = self.studio.request(**arguments | {"seed": text, "knobs": knobs})
+        text = text if seed_of(text) == request.seed else str(request.seed)
+        return request, {self.fields["seed"]: text, self.used: text}
+
+    def base(self, values: Sequence[Any]) -> Request:
+        """The request of the `inputs` for a comparison: the seed stays; ValueError if it cannot be asked."""
+        return self.asked(True, "", values)[0]
+
+    def restored(self, request: Request) -> Updates:
+        """Every field as the request has it, its seed locked; ValueError if it cannot be asked of this model."""
+        self.studio.check(request.changed(model=""))
+        whole = self.studio.complete(request)
+        values = {field: whole[name] for name, field in self.fields.items()}
+        own = {self.knobs[whole.sampler, name]: value for name, value in whole.knobs.items()}
+        words = {self.fields[name]: self.chosen(name, whole[name]) for name in self.explained}
+        return values | own | words | {self.keep: True} | self.sampler_shown(whole.sampler)
+
+    def preset(self, settings: Mapping[str, Any]) -> Updates:
+        """The settings of a preset."""
+        values = {self.fields[name]: value for name, value in settings.items()}
+        return values | self.sampler_shown(settings["sampler"])
+
+    @property
+    def explained(self) -> list[str]:
+        """The fields under which the sentence of the chosen value stands."""
+        return [name for name in self.fields if isinstance(self.studio.settings[name], Choice)]
+
+    def chosen(self, name: str, value: str) -> Any:
+        """A field of `explained` with its choice made, and what that means."""
+        setting = self.studio.settings[name]
+        assert isinstance(setting, Choice)
+        return gr.update(value=value, info=tr(setting.catalogue[value].summary))
+
+    def sampler_shown(self, sampler: str) -> Updates:
+        """The sampler chosen, with its sentence and its knobs in sight."""
+        groups = {group: gr.update(visible=name == sampler) for name, group in self.groups.items()}
+        return {self.fields["sampler"]: self.chosen("sampler", sampler), **groups}
+
+    def _placed(self, place: str) -> list[Setting]:
+        """The settings of a place: labels first, knobs last. A label of which the model knows nothing has no field."""
+        known = [
+            each
+            for each in self.studio.settings.values()
+            if each.place == place and (not isinstance(each, Label) or each.name in self.studio.labels)
+        ]
+        return sorted(known, key=lambda each: (not isinstance(each, Label), isinstance(each, Knobs)))
+
+    def _build(self, setting: Setting) -> None:
+        if isinstance(setting, Knobs):
+            self._build_knobs()
+        elif isinstance(setting, Seed):
+            self._build_seed(setting)
+        else:
+            self.fields[setting.name] = self._field(setting)
+
+    def _field(self, setting: Setting) -> Any:
+        name, default = setting.name, self.studio.default(setting.name)
+        words = {"label": tr(setting.title), "info": tr(setting.help), "elem_id": name}
+        if isinstance(setting, Label):
+            classes = ["setting", "label", *([] if setting.open else ["wide"])]
+            return gr.Radio(self._pairs(setting), value=default, elem_classes=classes, **words)
+        if isinstance(setting, Choice):
+            words["info"] = tr(setting.catalogue[default].summary)
+            pairs = self._pairs(setting)
+            if len(pairs) > CHIPS:
+                return gr.Dropdown(pairs, value=default, filterable=False, elem_classes=["setting"], **words)
+            return gr.Radio(pairs, value=default, elem_classes=["setting"], **words)
+        assert isinstance(setting, Number)
+        if setting.step is None:
+            return gr.Number(default, step=1, elem_classes=["setting"], **words)
+        slider = gr.Slider(*setting.range, default, step=setting.step, buttons=[], elem_classes=["setting"], **words)
+        return _checked_later(slider)
+
+    def _pairs(self, setting: Setting) -> list[tuple[Any, str]]:
+        return [(tr(setting.titled(value)), value) for value in self.studio.values(setting.name)]
+
+    def _build_seed(self, setting: Seed) -> None:
+        """The seed's field, with dice and a lock, and the number that a word stands for."""
+        self.fields[setting.name] = gr.Textbox(
+            label=tr(setting.title), info=tr(setting.help), max_lines=1, elem_id=setting.name, elem_classes=["setting"]
+        )
+        with gr.Row(elem_id="seed-tools"):
+            self.dice = gr.Button(tr("Draw another seed"), size="sm", elem_id="dice")
+            lock = tr("Keep this seed for the next clip")
+            self.keep = gr.Checkbox(False, label=lock, elem_id="keep", container=False)
+        self.meaning = gr.HTML(elem_id="meaning", padding=False)
+
+    def _build_knobs(self) -> None:
+        """A component for each knob; only those of the chosen sampler are to be seen."""
+        chosen = self.studio.default("sampler")
+        for sampler, knobs in self.studio.options()["knobs"].items():
+            with gr.Group(visible=sampler == chosen, elem_classes="knobs") as self.groups[sampler]:
+                if not knobs:
+                    gr.Markdown(tr("This sampler has no knobs of its own."))
+                for name, knob in knobs.items():
+                    self.knobs[sampler, name] = _knob(sampler, name, knob)
+
+    def _connect(self) -> None:
+        """What the fields say of one another."""
+        sampler, seed = self.fields["sampler"], self.fields["seed"]
+        self.dice.click(draw_seed, outputs=seed, **AT_ONCE)
+        seed.change(_meaning, inputs=seed, outputs=self.meaning, trigger_mode="always_last", **AT_ONCE)
+        sampler.input(self.sampler_shown, inputs=sampler, outputs=[sampler, *self.groups.values()], **AT_ONCE)
+        for name in self.explained:
+            if name != "sampler":
+                field = self.fields[name]
+                field.input(partial(self.chosen, name), inputs=field, outputs=field, **AT_ONCE)
+
+
+def _meaning(text: str | None) -> str:
+    """What the seed field says, where it is no number: the number that it stands for, as HTML."""
+    try:
+        seed = seed_of(text or "")
+    except ValueError:
+        return ""
+    word = " ".join((text or "").split())
+    if seed < 0 or word == str(seed):
+        return ""
+    return f'<span data-seed="{seed}"><b>{escape(shorten(word, 16, placeholder="…"))}</b> = seed {seed}</span>'
+
+
+def _knob(sampler: str, name: str, knob: Mapping[str, Any]) -> Any:
+    common = {
+        "value": knob["default"],
+        "label": tr(name.replace("_", " ").capitalize()),
+        "info": tr(knob["help"]),
+        "elem_id": f"{sampler}-{name}",
+    }
+    if knob["choices"]:
+        return gr.Radio(choices=list(knob["choices"]), **common)
+    if isinstance(knob["default"], bool):
+        return gr.Checkbox(**common)
+    if knob["range"]:
+        low, high = knob["range"]
+        step = 1 if isinstance(knob["default"], int) else (high - low) / 100
+        return _checked_later(gr.Slider(low, high, step=step, buttons=[], **common))
+    return gr.Number(**common)
+
+
+def _checked_later(slider: Any) -> Any:
+    """Let the studio check the number of a slider: it says in words, on the canvas, what is wrong."""
+    slider.preprocess = lambda payload: payload
+    return slider

@@ -1,0 +1,281 @@
+"""The room in which a clip is composed: what its visitors do, and what they are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+from fastapi import HTTPException
+
+from diffusion.audio.wav import FILE_BYTES
+from diffusion.request import Request
+from diffusion.settings import PRESETS, draw_seed
+from diffusion.ui import messages
+from diffusion.ui.compose.canvas import notes
+from diffusion.ui.compose.links import filed, linked
+from diffusion.ui.compose.presets import AGREED, preset_facts, preset_of, presets_view
+from diffusion.ui.compose.race import Races
+from diffusion.ui.compose.rail import Rail, Updates
+from diffusion.ui.compose.visits import Visits
+from diffusion.ui.messages import (
+    CANVAS_EVENTS,
+    CanvasFacts,
+    Chosen,
+    Restore,
+    RunMessage,
+    Stage,
+    Switch,
+    Whereabouts,
+)
+from diffusion.ui.shared.assets import asset, starting
+from diffusion.ui.shared.events import AT_ONCE, QUEUED, is_full, places, served, session_of
+from diffusion.ui.shared.reach import Link
+from diffusion.ui.shared.words import sentence, tr
+from diffusion.ui.stage.wish import STALL_S, staged, turned
+
+REFUSED = "() => document.dispatchEvent(new Event('refused'))"
+
+
+class ComposeRoom:
+    """The room on the page: canvas, deck, rail and takes. Built where it is made, inside `gr.Blocks`.
+
+    The handlers are its methods. What they return are components and what these become; the canvas becomes messages.
+    """
+
+    def __init__(self, blocks: gr.Blocks, visits: Visits, races: Races) -> None:
+        self.blocks, self.visits, self.races = blocks, visits, races
+        self.studio, self.reach = visits.studio, visits.handouts.reach
+        self.canvas = gr.HTML(
+            html_template=asset("compose/canvas.html").replace("@notes", notes(self.studio.mel)),
+            js_on_load=starting("compose/compose.js", CANVAS_EVENTS, self._facts()),
+            value=None,
+            elem_id="canvas",
+            apply_default_css=False,
+            padding=False,
+            server_functions=served(
+                whereabouts=self.whereabouts,
+                race_news=races.news,
+                race_halt=races.halt,
+                qr=self.qr,
+                phone=visits.handouts.link,
+                belief=visits.belief,
+            ),
+        )
+        with gr.Row(elem_id="deck"):
+            self.presets = presets_view()
+            with gr.Row(elem_id="go"):
+                self.stop = gr.Button(tr("Stop"), interactive=False, elem_id="stop")
+                self.generate = gr.Button(tr("Generate"), variant="primary", interactive=False, elem_id="generate")
+        self.rail = Rail(self.studio)
+        gr.HTML(asset("compose/takes.html"), elem_id="takes", apply_default_css=False, padding=False)
+        self._connect()
+
+    def whereabouts(self, visitor: Any) -> Whereabouts:
+        """Where a visitor's run is."""
+        waiting = places(self.blocks)
+        return {
+            "place": waiting.index(visitor) + 1 if visitor in waiting else None,
+            "running": visitor in self.visits.runs,
+            "full": is_full(self.blocks),
+        }
+
+    def qr(self, asked: Any) -> Link:
+        """The link {page, query} of a clip for other devices."""
+        try:
+            return self.reach.link(asked.get("page"), asked.get("query"))
+        except (AttributeError, ValueError) as error:
+            raise HTTPException(422, str(error)) from error
+
+    def on_load(self, http: gr.Request) -> Updates:
+        """The page is there: a seed, and the settings of the link that led here."""
+        session = session_of(http)
+        updates: Updates = {self.rail.fields["seed"]: draw_seed(), self.generate: gr.Button(interactive=True)}
+        try:
+            request = linked(str(http.query_params or ""))
+            if request is None:
+                return updates | {self.canvas: messages.visitor(session)}
+            updates |= self._restored(request)
+        except ValueError as error:
+            note = messages.note(f"The link cannot be followed. {sentence(error)}", wrong=True)
+        else:
+            note = messages.note("This is the clip of the link: press play.")
+            if other := self._elsewhere(request):
+                note = messages.note(f"The link is {other}", wrong=True)
+        return updates | {self.canvas: {**note, "visitor": session}}
+
+    def on_welcome(self, http: gr.Request) -> Iterator[Updates]:
+        """Before anything was asked: the clip of the link that led here, or else the welcome."""
+        session, request = session_of(http), self._followed(http)
+        if request is not None:
+            yield from self._shown(self.visits.answer(request, session), {})
+            return
+        for message in self.visits.welcome(session):
+            settings = {self.rail.settings: message["settings"]} if message["kind"] == "clip" else {}
+            yield {self.canvas: message} | settings
+
+    def on_generate(self, http: gr.Request, kept: bool, before: str, *values: Any) -> Iterator[Updates]:
+        """What the rail asks for."""
+        try:
+            request, seed = self.rail.asked(kept, before, values)
+        except ValueError as error:
+            yield {self.canvas: messages.error(error)} | self._idle
+            return
+        yield from self._shown(self.visits.answer(request, session_of(http)), seed)
+
+    def on_switch(self, event: gr.EventData, http: gr.Request, kept: bool, *values: Any) -> Iterator[Updates]:
+        """Another label was chosen: where the seed on show is locked, it is heard at once."""
+        try:
+            request, seed = self.rail.asked(kept, "", values)
+        except ValueError as error:
+            yield {self.canvas: messages.error(error)}
+            return
+        if kept and request.seed == messages.read(Switch, event).seed:
+            yield from self._shown(self.visits.answer(request, session_of(http)), seed)
+
+    def on_stage(self, event: gr.EventData, http: gr.Request) -> Iterator[Updates]:
+        """A presenter's key. The messages say which `ask` they answer, and what it asked for."""
+        wish = messages.read(Stage, event)
+        try:
+            request = staged(self.studio, wish)
+        except ValueError as error:
+            yield {self.canvas: messages.error(error)}
+            return
+        answer = messages.answering(wish.ask, request, self.visits.answer(request, session_of(http)))
+        yield from self._shown(answer, self._varied(request))
+
+    def on_restore(self, event: gr.EventData) -> Updates:
+        """Settings come back from a file, a take or an example."""
+        asked = messages.read(Restore, event)
+        try:
+            request = filed(asked.settings)
+            updates = self._restored(request)
+        except ValueError as error:
+            text = f"{asked.name} was not restored. {sentence(error)}"
+            return {self.canvas: messages.note(text, wrong=True)}
+        if other := self._elsewhere(request):
+            text = f"Settings restored. They are {other}"
+        elif asked.settings.get("stopped_at") is not None:
+            text = "Settings restored. That clip was stopped early: generate to hear it finished."
+        elif asked.vary:
+            text = "Settings restored: Generate makes a variation with another seed."
+            updates = self._varied(request)
+        else:
+            text = "Settings restored: generate to hear it."
+        return updates | {self.canvas: messages.note(text, wrong=request.model in self.studio.removed)}
+
+    def on_race(self, http: gr.Request, kept: bool, before: str, *values: Any) -> Updates:
+        """The labels of the rail, raced; the browser asks for its news, and says when it is over."""
+        session = session_of(http)
+        try:
+            request, seed = self.rail.asked(kept, before, values)
+            message = self.races.start(request, session)
+        except ValueError as error:
+            return {self.canvas: messages.error(error)}
+        self.visits.end(session)
+        return {self.canvas: message} | self._busy | ({} if self.races.public else seed)
+
+    def on_rest(self) -> Updates:
+        """Nothing is under way any more."""
+        return self._idle
+
+    def on_preset(self, event: gr.EventData) -> Updates:
+        """The settings of a preset."""
+        return self.rail.preset(PRESETS[messages.read(Chosen, event).preset])
+
+    @property
+    def _busy(self) -> Updates:
+        return {self.generate: gr.update(interactive=False), self.stop: gr.update(interactive=True)}
+
+    @property
+    def _idle(self) -> Updates:
+        return {self.generate: gr.update(interactive=True), self.stop: gr.update(interactive=False)}
+
+    def _shown(self, said: Iterator[RunMessage], updates: Updates) -> Iterator[Updates]:
+        """The messages of a run that was asked for, and the buttons beside it.
+
+        The first one takes the `updates` along: an answer of their own would delay it.
+        """
+        updates = updates | self._busy
+        try:
+            for message in said:
+                done = {self.rail.settings: message["settings"]} | self._idle if message["kind"] == "clip" else {}
+                yield updates | {self.canvas: message} | done
+                updates = {}
+        except Exception:
+            yield {self.canvas: messages.error(messages.FAILED)} | self._idle
+            raise
+
+    def _followed(self, http: gr.Request) -> Request | None:
+        """What the link that led here asks for; None without one, or if `on_load` has refused it."""
+        try:
+            request = linked(str(http.query_params or ""))
+            if request is not None:
+                self.studio.check(request)
+        except ValueError:
+            return None
+        return request
+
+    def _restored(self, request: Request) -> Updates:
+        """As `Rail.restored`; the error says if the model is one that was removed."""
+        try:
+            return self.rail.restored(request)
+        except ValueError as error:
+            removal = self.studio.removal(request.model)
+            raise ValueError(f"It is for the model {removal}. {error}" if removal else str(error)) from error
+
+    def _varied(self, request: Request) -> Updates:
+        """As `Rail.restored`, and the next clip has another seed."""
+        return self.rail.restored(request) | {self.rail.keep: False, self.rail.used: str(request.seed)}
+
+    def _elsewhere(self, request: Request) -> str | None:
+        """Which other model than the one here the request is for, in words."""
+        if request.model in ("", self.studio.digest):
+            return None
+        which = self.studio.removal(request.model) or f"{request.model}, which is not here"
+        here = f"{self.studio.name} ({self.studio.digest})"
+        return f"for the model {which}: with {here} the same settings make another clip."
+
+    def _facts(self) -> CanvasFacts:
+        label = turned(self.studio)
+        return {
+            "stall_ms": 1000 * STALL_S,
+            "file_bytes": FILE_BYTES,
+            "presets": preset_facts(),
+            "turn": label.title if label else None,
+        }
+
+    def _connect(self) -> None:
+        canvas, rail = self.canvas, self.rail
+        buttons = [self.generate, self.stop]
+        asked = [rail.keep, rail.used, *rail.inputs]
+        heard = [canvas, rail.settings, rail.fields["seed"], rail.used, *buttons]
+        self.blocks.load(self.on_load, outputs=[canvas, self.generate, *rail.outputs], **AT_ONCE)
+        self.blocks.load(self.on_welcome, outputs=[canvas, rail.settings, *buttons], **QUEUED)
+        canvas.restore(self.on_restore, outputs=[canvas, rail.used, *rail.outputs], **AT_ONCE)
+        runs = [
+            self.generate.click(self.on_generate, inputs=asked, outputs=heard, trigger_mode="once", **QUEUED),
+            # The newest of these ends the others.
+            canvas.switch(
+                self.on_switch, inputs=[rail.keep, *rail.inputs], outputs=heard, trigger_mode="multiple", **QUEUED
+            ),
+            canvas.stage(
+                self.on_stage,
+                outputs=[canvas, rail.settings, rail.used, *buttons, *rail.outputs],
+                trigger_mode="multiple",
+                **QUEUED,
+            ),
+        ]
+        for run in runs:
+            run.failure(None, js=REFUSED, api_visibility="private")
+        raced = [canvas, rail.fields["seed"], rail.used, *buttons]
+        for race in (self.presets.race, canvas.race):
+            race(self.on_race, inputs=asked, outputs=raced, trigger_mode="once", **AT_ONCE)
+        canvas.raced(self.on_rest, outputs=buttons, **AT_ONCE)
+        canvas.leave(self.on_rest, outputs=buttons, cancels=runs, **AT_ONCE)
+        self.stop.click(self.visits.stop, **AT_ONCE)
+        self.blocks.unload(self.visits.leave)
+        self.blocks.unload(self.races.leave)
+        self.presets.choose(self.on_preset, outputs=rail.outputs, **AT_ONCE)
+        agreed = [rail.fields[name] for name in AGREED]
+        gr.on([each.change for each in agreed], preset_of, inputs=agreed, outputs=self.presets, **AT_ONCE)

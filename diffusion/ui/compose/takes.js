@@ -1,0 +1,148 @@
+// The takes of this visit: every clip that was made, and two of them against each other.
+import { make } from "../shared/dom.js";
+import { Part } from "../shared/part.js";
+import { player } from "../shared/player.js";
+import { lower, spoken, t } from "../shared/words.js";
+
+const KEPT = 24; // older takes make room
+const SIDES = ["A", "B"];
+
+export class Takes extends Part {
+  #takes = []; // copies of clips {run, settings, picture, audio, ...}, newest first
+  #marks = { A: null, B: null }; // runs
+  #side = null; // which of the two is on
+  #turn = Promise.resolve(); // one exchange after the other, however fast they are asked for
+
+  constructor({ trigger }, canvas, root = document.querySelector(".takes")) {
+    super();
+    Object.assign(this, { trigger, canvas, root });
+    this.strip = root.querySelector(".takes-strip");
+    this.on(canvas, "clip", () => this.#keep(canvas.clip));
+    this.on(this.strip, "click", ({ target }) => this.#press(target.closest("button")));
+    this.on(root.querySelector(".duel"), "click", ({ target }) => {
+      const side = target.closest("[data-side]")?.dataset.side;
+      if (side) this.hear(side);
+    });
+    this.#draw();
+  }
+
+  // Puts a take on the canvas; its sound takes over where the other's is.
+  show(take, { gain = 1, sound = player.playing } = {}) {
+    this.#turn = this.#turn.then(async () => {
+      await this.canvas.showClip(take, { gain, sound, position: null });
+      if (!this.canvas.sampling) this.canvas.say(this.canvas.titleOf(take));
+    });
+    return this.#turn;
+  }
+
+  // One side of the pair, as loud as the quieter of the two.
+  hear(side) {
+    this.#side = side;
+    this.#draw();
+    return this.show(this.#marked(side), { gain: 10 ** (-this.#excess(side) / 20), sound: true });
+  }
+
+  // The other side of the pair. False if there is none.
+  swap() { return this.#paired && this.hear(this.#side === "A" ? "B" : "A"); }
+
+  get #paired() { return SIDES.every((side) => this.#marks[side]); }
+
+  #marked(side) { return this.#takes.find((take) => take.run === this.#marks[side]); }
+
+  // By how many dB a side is louder than the quieter one.
+  #excess(side) {
+    const levels = SIDES.map((each) => this.#marked(each).loudness_db ?? -70);
+    return levels[SIDES.indexOf(side)] - Math.min(...levels);
+  }
+
+  #keep(clip) {
+    if (!clip.welcome && !clip.example && !this.#takes.some((take) => take.run === clip.run)) {
+      this.#takes.unshift({ ...clip });
+      for (const gone of this.#takes.splice(KEPT)) {
+        for (const side of SIDES) if (this.#marks[side] === gone.run) this.#marks[side] = null;
+      }
+      this.strip.scrollTo({ left: 0 });
+    }
+    if (this.#side && clip.run !== this.#marks[this.#side]) this.#side = null;
+    const wanted = [clip.run, ...Object.values(this.#marks)];
+    for (const take of this.#takes) if (!wanted.includes(take.run)) delete take.buffer; // a sound is ten times its file
+    this.#draw();
+  }
+
+  #press(button) {
+    const take = this.#takes.find(({ run }) => run === button?.closest("li").dataset.run);
+    if (!take) return;
+    if (button.dataset.side) this.#mark(button.dataset.side, take.run);
+    else if (button.matches(".restore")) {
+      this.trigger("restore", { settings: take.settings, name: t("This take") });
+      this.canvas.lookUp();
+    } else {
+      this.#side = null;
+      this.show(take);
+    }
+  }
+
+  #mark(side, run) {
+    const other = side === "A" ? "B" : "A", was = this.#side;
+    if (this.#marks[other] === run) this.#marks[other] = null;
+    this.#marks[side] = this.#marks[side] === run ? null : run;
+    if (!this.#paired) this.#side = null;
+    this.#draw();
+    if (was && !this.#side) this.show(this.canvas.clip); // at its own loudness again
+  }
+
+  #draw() {
+    const some = this.#takes.length > 0, duel = this.root.querySelector(".duel");
+    this.root.classList.toggle("none", !some);
+    this.root.querySelector(".takes-count").textContent = some ? this.#takes.length : "";
+    this.root.querySelector(".takes-hint").textContent = this.#hint();
+    this.strip.replaceChildren(...(some ? this.#takes.map((take) => this.#card(take)) : [make("li", {
+      className: "ghost",
+      text: t("Every clip that you make stays here until you leave: to hear it again, to go on from its settings, to play two against each other."),
+    })]));
+    duel.hidden = !this.#paired;
+    if (!this.#paired) return;
+    duel.replaceChildren(...SIDES.map((side) => make("button", {
+      text: side, data: { side }, "aria-pressed": this.#side === side,
+      "aria-label": t("Hear take {side}: {name}", { side, name: nameOf(this.#marked(side)) }),
+    })), make("span", { className: "key", text: "X" }));
+  }
+
+  #hint() {
+    if (this.#paired) {
+      const louder = SIDES.find((side) => this.#excess(side) >= 0.05);
+      return louder
+        ? t("Equally loud: {side} is turned down by {level} dB.", { side: louder, level: this.#excess(louder).toFixed(1) })
+        : t("Equally loud as they are.");
+    }
+    if (this.#takes.length < 2) return "";
+    return SIDES.some((side) => this.#marks[side]) ? t("Now mark the other one.") : t("Mark two as A and B to play them against each other.");
+  }
+
+  #card(take) {
+    const { method, picture, run, seconds, settings } = take, on = this.canvas.clip?.run === run;
+    const name = nameOf(take), whole = `${name}, ${settings.seed}`;
+    const steps = settings.stopped_at === null ? t("{steps} steps", settings) : t("stopped at {stopped_at} of {steps}", settings);
+    return make("li", { className: on ? "card on" : "card", data: { run } },
+      make("button", { className: "put", "aria-label": t("Put this take on: {name}", { name: whole }), "aria-pressed": on },
+        make("span", { className: "thumb" },
+          make("img", { src: picture, alt: "" }),
+          make("span", { className: "length", text: `${settings.duration_s.toFixed(1)} s` })),
+        make("span", { className: "words" },
+          make("b", { text: name }),
+          make("span", { text: `${method} · ${steps}` }),
+          make("span", { className: "number", text: `${t("seed")} ${settings.seed}` }))),
+      make("div", { className: "tools" },
+        make("span", { className: "made", text: t("made in {seconds} s", { seconds: seconds.toFixed(1) }) }),
+        make("button", { className: "restore", text: t("Use settings"), "aria-label": t("Use the settings of {name}", { name: whole }) }),
+        ...SIDES.map((side) => make("button", {
+          className: "mark", text: side, data: { side },
+          "aria-label": t("Mark as {side}: {name}", { side, name: whole }), "aria-pressed": this.#marks[side] === run,
+        }))));
+  }
+}
+
+function nameOf({ names }) {
+  const [first = t("Anything"), ...more] = spoken(names);
+  return [first, ...more.map(lower)].join(" · ");
+}

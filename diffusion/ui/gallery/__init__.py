@@ -1,0 +1,1 @@
+"""The gallery: clips that start at once."""

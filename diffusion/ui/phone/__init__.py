@@ -1,0 +1,1 @@
+"""The page of one clip, for the phones of an audience."""

@@ -1,0 +1,88 @@
+"""What a clip is called: in the two languages of the page, and on a visitor's disk. Nobody else puts labels into words.
+
+Settings are those of a clip or of a request. What was drawn counts as if it had been chosen, except in a file's name,
+which says what was asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from diffusion.request import Request
+from diffusion.settings import ANY, LABELS, titled
+from diffusion.ui.shared.words import FRENCH, said
+
+Settings = Mapping[str, Any]
+_WILD = re.compile(r"[^\w.-]+", re.ASCII)  # what a file's name had better not have
+
+
+class Names(TypedDict):
+    """What is played, value by value, each as at the beginning of a line: Chorale, Organ, In D minor, Fast."""
+
+    en: list[str]
+    fr: list[str]
+
+
+class Title(TypedDict):
+    """What is played, as a heading: Chorale for organ, in D minor, fast."""
+
+    en: str
+    fr: str
+
+
+def names(settings: Settings) -> Names:
+    """The names of a clip's labels, in the order of the table; none where all is left open."""
+    english, french = ([_begun(each) for each in _named(settings, french).values()] for french in (False, True))
+    return {"en": english, "fr": french}
+
+
+def title(settings: Settings) -> Title:
+    """The heading of a clip."""
+    return {"en": _title(settings, french=False), "fr": _title(settings, french=True)}
+
+
+def file_name(settings: Settings) -> str:
+    """What a clip is called on a visitor's disk: its labels, as far as they were chosen, and its seed."""
+    labels = Request.from_dict(settings).labels
+    words = [_WILD.sub("_", labels[name].replace("#", "sharp")) for name in _in_order(labels)]
+    return "-".join(["out-of-noise", *words, f"{settings['seed']}.wav"])
+
+
+def _title(settings: Settings, french: bool) -> str:
+    named = _named(settings, french)
+    style, ensemble = named.pop("style", None), named.pop("ensemble", None)
+    both = said("{style} for {ensemble}", french, style=style, ensemble=ensemble)
+    played = both if style and ensemble else style or ensemble or said("Anything", french)
+    return _begun(", ".join([played, *named.values()]))
+
+
+def _named(settings: Settings, french: bool) -> dict[str, str]:
+    """The labels in words, each as it stands inside a sentence, in the order of the table; key and mode as one."""
+    chosen = {name: value for name, value in Request.from_dict(settings).labels.items() if value != ANY}
+    labels = {**settings.get("drawn", {}), **chosen}
+    words = {name: _word(name, labels[name], french) for name in _in_order(labels)}
+    first = {name: words.pop(name) for name in ("style", "ensemble") if name in words}
+    tonality = " ".join(words.pop(name) for name in ("key", "mode") if name in words)
+    return {name: word for name, word in {**first, "mode": tonality, **words}.items() if word}
+
+
+def _word(name: str, value: str, french: bool) -> str:
+    """One value in words; nothing where it need not be said."""
+    if name == "key":
+        return said(f"in {titled(value)}", french)
+    if name == "beat":
+        return f"♩ = {value}"
+    if name == "ending":
+        return said("With its end", french).lower() if value == "ends" else ""
+    known = titled(value)
+    return said(known, french).lower() if known in FRENCH else value.replace("_", " ")
+
+
+def _in_order(labels: Mapping[str, str]) -> list[str]:
+    return [*(name for name in LABELS if name in labels), *(name for name in labels if name not in LABELS)]
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]

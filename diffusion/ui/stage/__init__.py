@@ -1,0 +1,1 @@
+"""The stage: the canvas alone, for a room to read from the last row."""
