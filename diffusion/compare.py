@@ -168,11 +168,6 @@ def distance_db(features: np.ndarray, others: np.ndarray, mel: MelParameters) ->
     return float(np.abs(features - others).mean()) * mel.unit_db
 
 
-def _has_distances(studio: Studio) -> bool:
-    """Whether clips can be compared in dB."""
-    return studio.codec.medium == "sound"
-
-
 def to_csv(cells: Iterable[Cell]) -> str:
     """A table of the cells, row by row."""
     rows = [{**each.to_dict(), "knobs": json.dumps(each.clip.settings["knobs"])} for each in in_order(cells)]
@@ -263,6 +258,11 @@ def _batches(studio: Studio, jobs: list[_Job]) -> list[list[_Job]]:
         count = math.ceil(len(group) / BATCH_CLIPS)
         batches += [group[i * len(group) // count : (i + 1) * len(group) // count] for i in range(count)]
     return batches
+
+
+def _has_distances(studio: Studio) -> bool:
+    """Whether clips can be compared in dB."""
+    return studio.codec.medium == "sound"
 
 
 def _requests(studio: Studio, comparison: Comparison) -> list[Request]:

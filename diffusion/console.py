@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -26,3 +28,32 @@ def command() -> Iterator[None]:
         sys.exit(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)  # as shells have it
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or SIGTERM sets, so that the block can save what it has; a second one ends the process.
+
+    Only the main thread of a process hears signals; in any other the event is never set.
+    """
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+    def hear(*_: object) -> None:
+        stop.set()
+        restore()
+        print("stopping: what has been learned is saved; once more ends at once", file=sys.stderr, flush=True)
+
+    for name in before:
+        signal.signal(name, hear)
+    try:
+        yield stop
+    finally:
+        restore()

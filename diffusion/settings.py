@@ -50,7 +50,7 @@ class Setting:
 
     `default` is what a visitor gets who says nothing, `absent` what files and links mean that do not say it. `shared`
     settings have one value for all clips of a batch, and of `axis` ones a comparison may show several. `media` names
-    the kinds of output that have the setting at all, and `labelled` ones are for models that are told labels. `place` is
+    the kinds of output that have the setting at all; `labelled` ones are for models that are told labels. `place` is
     where the rail shows it: always in sight (first), or under Advanced beside what is played (music) or beside how it
     is made (making); nowhere if empty.
     """

@@ -12,6 +12,15 @@ from small_models import LABELS, music, save
 settings.register_profile("steady", deadline=None, max_examples=25)
 settings.load_profile("steady")
 
+SLOW = frozenset({"browser", "server"})
+"""Fixtures that start a browser or a server: tests that use them are slow, and `tests/run --fast` leaves them out."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SLOW & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:

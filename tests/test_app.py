@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_models import images, save
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,3 +30,11 @@ def test_the_rehearsal_ends_with_what_is_missing(small_checkpoint: Path) -> None
     last = answer.stdout.splitlines()[-1]
     assert last.startswith("not ready; missing: pre-sampled clip (no welcome.wav")  # a tiny model ships none
     assert "preset" not in last
+
+
+def test_a_model_that_makes_no_sound_is_one_clear_error(tmp_path: Path) -> None:
+    answer = run("--checkpoint", save(tmp_path / "digits", images({"digit": ["0", "1"]})), "--device", "cpu")
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        "error: checkpoint: got digits, whose output is of the kind image, but the page plays sound\n"
+    )

@@ -153,7 +153,9 @@ def test_the_converged_clip_is_at_no_distance_from_itself(studio: Studio) -> Non
 
 
 def test_a_grid_that_leaps_tends_to_another_clip_than_those_that_do_not(studio: Studio) -> None:
-    asked = comparison(axis_x="grid", values_x=("leap", "early", "uniform"), axis_y="steps", values_y=(CONVERGED["steps"],))
+    asked = comparison(
+        axis_x="grid", values_x=("leap", "early", "uniform"), axis_y="steps", values_y=(CONVERGED["steps"],)
+    )
     last = {cell.place: cell.distance_db for cell in cells_of(compare(studio, asked))}
     assert last[0, 0] == last[0, 1] == 0.0
     assert last[0, 2] == pytest.approx(0, abs=1)  # converged too, by steps of its own

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -147,25 +146,3 @@ def test_guidance_leads_away_from_the_negatives() -> None:
         asked = conditions(three, labels, range(4), corrections=corrections, guidance_scale=2.0)
         asked.guide(believer)(torch.zeros(4, 1, 128, 32), t, asked.cond())
         assert believer.told[0]["style"].tolist() == [0, 1, 2, 3, *without]
-
-
-def test_every_correction_can_be_left_out() -> None:
-    """Without any, features stay as they are; each one alone changes them."""
-    configuration = replace(
-        CONFIGURATION,
-        labels={**CONFIGURATION.labels, "ending": list(ENDINGS)},
-        prominences={"any": [2.0]},
-        texture={"deviation": 0.3, "frames": [1.0], "bands": [1.0]},
-    )
-    features = torch.randn(1, 1, MEL.bands, 320, generator=torch.Generator().manual_seed(0))
-    features[..., 100] += 2
-
-    def left(*corrections: str) -> Tensor:
-        asked = conditions(configuration, [{"style": "b", "ending": "ends"}], [6], 320, corrections)
-        return asked.finish(asked.kept(features), 0.3)
-
-    assert left() is features
-    for name in CORRECTIONS.keys() - {"negatives"}:
-        assert not left(name).equal(features), name
-    with pytest.raises(ValueError, match="corrections: got 'magic', allowed bounds, ending"):
-        left("magic")

@@ -49,7 +49,10 @@ SCENES: dict[str, tuple[Believer, Configuration, Request]] = {
 
 
 def features(
-    denoiser: Believer, configuration: Configuration, request: Request, corrections: Collection[str] = tuple(CORRECTIONS)
+    denoiser: Believer,
+    configuration: Configuration,
+    request: Request,
+    corrections: Collection[str] = tuple(CORRECTIONS),
 ) -> Tensor:
     *_, composed = compose(denoiser, configuration, [request], corrections=corrections)
     assert isinstance(composed, Composed)

@@ -2,26 +2,26 @@
 
 import doctest
 import importlib
-import pkgutil
+from pathlib import Path
 
 import pytest
 
 import diffusion
 
-PACKAGES = ("theory", "samplers", "denoisers", "objectives")
+ROOT = Path(diffusion.__path__[0])
 MODULES = [
-    module.name
-    for package in PACKAGES
-    for module in pkgutil.walk_packages([f"{diffusion.__path__[0]}/{package}"], f"diffusion.{package}.")
+    ".".join(["diffusion", *path.relative_to(ROOT).with_suffix("").parts])
+    for path in sorted(ROOT.rglob("*.py"))
+    if ">>> " in path.read_text(encoding="utf-8")
 ]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
-    assert doctest.testmod(importlib.import_module(name), raise_on_error=False).failed == 0
+    found = doctest.testmod(importlib.import_module(name), raise_on_error=False)
+    assert found.attempted
+    assert not found.failed
 
 
 def test_there_are_some() -> None:
-    finder = doctest.DocTestFinder(exclude_empty=True)
-    found = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
-    assert len(found) >= 3
+    assert len(MODULES) >= 3

@@ -211,10 +211,10 @@ def add_up(magnitude: Tensor, turn: Tensor, lean: Tensor, turns: Tensor, mel: Me
     from_above = from_below.conj().resolve_conj()
     phase, phases = random[:, 0], []
     for t in range(magnitude.shape[1]):
-        guess = kept[:, t] * phase.detach() + added[:, t]
-        below = functional.pad(guess[:, :-1] * from_below[:, t], (1, 0))
-        above = functional.pad(guess[:, 1:] * from_above[:, t], (0, 1))
-        phase = torch.sgn(guess + below + above)
+        own = kept[:, t] * phase.detach() + added[:, t]
+        below = functional.pad(own[:, :-1] * from_below[:, t], (1, 0))
+        above = functional.pad(own[:, 1:] * from_above[:, t], (0, 1))
+        phase = torch.sgn(own + below + above)
         phases.append(phase)
     return torch.stack(phases, 1)
 

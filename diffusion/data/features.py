@@ -46,7 +46,7 @@ from diffusion.data.synthesiser import Synthesiser
 
 SHARD_S = 3600.0  # about an hour of audio, every style on every ensemble
 SHARES: dict[str, float] = {"madrigal": 0.6, "quartet": 0.6}
-"""How much of the others' time styles of few pieces get, lest their bars come back too often."""
+"""The share of the usual time that styles of few pieces get, so that their bars do not come back too often."""
 
 
 @dataclass(frozen=True)

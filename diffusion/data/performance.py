@@ -97,7 +97,7 @@ def beat(piece: Piece, performance: Performance) -> str:
 def pulse(piece: Piece, performance: Performance) -> tuple[float, float]:
     """Frames from one beat to the next, and the frame of one of them: the metronome that BEATS count, from a bar line.
 
-    Who plays sways about it.
+    The players sway about it.
     """
     bars = piece.bars[piece.bars >= performance.start - 1e-3]
     first_q = float(bars[0]) - performance.start if len(bars) else 0.0

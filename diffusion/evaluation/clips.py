@@ -64,16 +64,17 @@ class Way:
             SETTINGS[name].checked(value)
         if not 0 < self.length < float("inf"):
             raise ValueError(f"length: got {self.length}, need a positive number")
-        self.request({}, 0)
+        _ = self.request
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What of it is a setting of a request."""
+        """The fields that are settings of a request."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name in SETTINGS}
 
-    def request(self, labels: Mapping[str, str], seed: int) -> Request:
-        """The request of one clip."""
-        return VISITOR.changed(**labels, **self.settings, steps=self.steps, seed=seed)
+    @property
+    def request(self) -> Request:
+        """The request of every clip, but for its labels and its seed."""
+        return VISITOR.changed(**self.settings, steps=self.steps)
 
     @property
     def steps(self) -> int:
@@ -217,8 +218,9 @@ def generated(checkpoint: Checkpoint, clips: int, seed: int, way: Way | None = N
     if frames % patch:
         raise ValueError(f"length: {way.length:g} times {configuration.frames} frames, need a multiple of {patch}")
     style, ensemble = pairs(len(styles), len(ensembles), clips)
+    request = way.request
     requests = [
-        way.request({"style": styles[s], "ensemble": ensembles[e]}, CLIPS_A_SEED * seed + i)
+        request.changed(style=styles[s], ensemble=ensembles[e], seed=CLIPS_A_SEED * seed + i)
         for i, (s, e) in enumerate(zip(style.tolist(), ensemble.tolist(), strict=True))
     ]
     device = next(checkpoint.network.parameters()).device

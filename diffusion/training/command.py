@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion import checkpoint
+from diffusion.console import interruptible
 from diffusion.theory import SCHEDULES
 
 from .config import SCHEDULE_NAMES, TrainingConfig
@@ -90,17 +91,19 @@ def run(args: argparse.Namespace, deadline: float = math.inf, on_save: Callable[
     def report(record: dict[str, Any]) -> None:
         print("  ".join(f"{name} {value}" for name, value in record.items()), flush=True)
 
-    train(
-        config,
-        data,
-        args.out,
-        init=args.init,
-        compile_network=compile_network,
-        cpu=args.cpu,
-        report=report,
-        deadline=deadline,
-        on_save=on_save,
-    )
+    with interruptible() as stop:
+        train(
+            config,
+            data,
+            args.out,
+            init=args.init,
+            compile_network=compile_network,
+            cpu=args.cpu,
+            report=report,
+            deadline=deadline,
+            on_save=on_save,
+            stop=stop,
+        )
 
 
 def _prepare(args: argparse.Namespace, config: TrainingConfig) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,6 +52,7 @@ def train(
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     deadline: float = math.inf,
     on_save: Callable[[], None] = lambda: None,
+    stop: threading.Event | None = None,
 ) -> None:
     """Train on `data` and write to `out`: a checkpoint of the averaged weights, the state to resume from and log.jsonl.
 
@@ -59,8 +61,8 @@ def train(
     which may have other labels and parts (`warm_start`). Features that are still being made are used as they come; what
     a step draws then depends on when they come. The run ends before `deadline`, a time of `time.monotonic`, including
     the last save, unless that takes longer than the one before; the learning rate decays by then. `on_save` is called
-    when the state and the weights of a save are written, and again after its sheet and its held-out error. ValueError
-    if the state in `out` belongs to another configuration.
+    when the state and the weights of a save are written, and again after its sheet and its held-out error. Setting
+    `stop` ends the run after its step, saved. ValueError if the state in `out` belongs to another configuration.
     """
     accelerator = Accelerator(cpu=cpu)
     device, rank, main = accelerator.device, accelerator.process_index, accelerator.is_main_process
@@ -122,11 +124,16 @@ def train(
     if main and init is not None and step == 0:
         clock = time.monotonic()
         log_held_out()  # of the weights that the run begins with
-        save_s = 4 * (time.monotonic() - clock)  # a first guess: a sheet takes about three times as long
+        save_s = 4 * (time.monotonic() - clock)  # a first estimate: a sheet takes about three times as long
     clock, saved, losses = time.monotonic(), time.monotonic(), []
-    seconds, left_s = agreed(seconds, deadline - clock - save_s)
+
+    def left() -> float:
+        """For how many seconds there is time until the last save; -inf when the run is to stop."""
+        return -math.inf if stop is not None and stop.is_set() else deadline - time.monotonic() - save_s
+
+    seconds, left_s = agreed(seconds, left())
     near = nearest(train_features)
-    while (progress := config.progress(step, seconds, left_s)) < 1:
+    while left_s > -math.inf and (progress := config.progress(step, seconds, left_s)) < 1:
         lr = config.learning_rate(step, progress)
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -146,7 +153,7 @@ def train(
             train_features = Features(data, "train")
             near = nearest(train_features)
         now = time.monotonic()
-        seconds, left_s = agreed(seconds + now - clock, deadline - now - save_s)
+        seconds, left_s = agreed(seconds + now - clock, left())
         clock = now
         if step % config.log_steps == 0:
             mean = torch.stack(losses).mean().item()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -32,7 +33,7 @@ QUIET = 1e-4  # amplitude of an STFT bin about where features have their floor
 
 
 class AudioFolder:
-    """The WAV and FLAC files under a folder, as mono; crops are read when they are asked for."""
+    """The WAV and FLAC files under a folder, as mono; crops are read when they are needed."""
 
     def __init__(self, folder: Path, sample_rate_hz: int) -> None:
         """ValueError if there is none, or one of another rate: resample those first."""
@@ -82,12 +83,14 @@ def train_vocoder(
     *,
     held_out: Path | None = None,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
+    stop: threading.Event | None = None,
 ) -> None:
     """Train on the files in `audio` and write to `out`: a checkpoint of averaged weights, the state, and log.jsonl.
 
     A run found in `out` goes on where its state was saved, bit for bit on one machine: each step draws from generators
     of its own. At every save, and with `held_out`, the distance from those files is logged beside Griffin-Lim's.
-    ValueError if the state in `out` belongs to another configuration.
+    Setting `stop` ends the run after its step, saved. ValueError if the state in `out` belongs to another
+    configuration.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     mel = MelParameters()
@@ -117,7 +120,7 @@ def train_vocoder(
 
     first_step = step
     clock, saved, losses = time.monotonic(), time.monotonic(), []
-    while (progress := config.progress(step, seconds)) < 1:
+    while not (stop is not None and stop.is_set()) and (progress := config.progress(step, seconds)) < 1:
         lr = config.learning_rate(step, progress)
         for optimizer in optimizers:
             for group in optimizer.param_groups:

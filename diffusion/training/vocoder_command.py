@@ -7,6 +7,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+from diffusion.console import interruptible
+
 from .vocoder_config import VocoderTraining
 
 
@@ -27,4 +29,5 @@ def run(args: argparse.Namespace) -> None:
     def report(record: dict[str, Any]) -> None:
         print("  ".join(f"{name} {value}" for name, value in record.items()), flush=True)
 
-    train_vocoder(config, args.audio, args.out, held_out=args.held_out, report=report)
+    with interruptible() as stop:
+        train_vocoder(config, args.audio, args.out, held_out=args.held_out, report=report, stop=stop)

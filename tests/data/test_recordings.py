@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tracemalloc
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -445,3 +446,30 @@ def test_features_are_at_the_level_of_rendered_music(tmp_path: Path) -> None:
     actual = Features(tmp_path / "out", "train").performance(0)
     heard = expected > -0.8
     torch.testing.assert_close(actual[heard], expected[heard], atol=0.01, rtol=0)
+
+
+def test_names_in_the_table_are_those_of_files_however_accents_and_separators_are_written(tmp_path: Path) -> None:
+    save(tmp_path / "audio" / "piano" / unicodedata.normalize("NFD", "Für Elise.wav"))
+    table = tmp_path / "labels.csv"
+    name = unicodedata.normalize("NFC", "Für Elise.wav")
+    for separator in ("/", "\\"):
+        table.write_text(f"file,style\npiano{separator}{name},romantic\n", encoding="utf-8")
+        [found] = find_recordings(tmp_path / "audio", table)
+        assert found.labels == {"style": "romantic"}
+
+
+def test_a_name_that_is_not_utf_8_is_named_and_the_rest_is_kept(tmp_path: Path) -> None:
+    save(tmp_path / "audio" / "ok.wav")
+    os.rename(save(tmp_path / "audio" / "other.wav"), os.fsencode(tmp_path / "audio") + b"/caf\xe9.wav")
+    lines = encode(tmp_path / "audio", tmp_path / "out")
+    assert r"caf\xe9.wav: left out: its name is not UTF-8" in lines
+    assert list(json.loads((tmp_path / "out" / "recordings.json").read_text(encoding="utf-8"))["splits"]) == ["ok.wav"]
+
+
+def test_a_wrong_rate_and_a_constant_signal_are_no_music(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "slow.wav", music(3.0)[:, 0], 1)
+    soundfile.write(tmp_path / "constant.wav", np.full(3 * RATE_HZ, 0.25), RATE_HZ)
+    with pytest.raises(Refused, match="its header says 1 Hz, allowed from 1000 Hz"):
+        list(waves(tmp_path / "slow.wav", RATE_HZ))
+    with pytest.raises(Refused, match=r"no sound: every sample is 0\.25"):
+        list(waves(tmp_path / "constant.wav", RATE_HZ))

@@ -47,11 +47,11 @@ def test_what_a_visitor_hears_is_what_is_judged(invented_checkpoint):
     """The clips of an evaluation are those that the composer gives for a request of the same seed, to the bit."""
     model = checkpoint.load(invented_checkpoint)
     device = torch.device("cpu")
-    request = Request({"style": "slow", "ensemble": "bright"}, 3_000_001, duration_s=None)
-    assert Way().request(request.labels, request.seed).changed(duration_s=None) == request
+    request = Request({"style": "slow", "ensemble": "bright"}, 3_000_001)
+    assert Way().request.changed(**request.labels, seed=request.seed) == request
     assert PRESETS["Balanced"] == {"sampler": Way.sampler, "steps": Way().steps}
     denoiser = InFormat(model.denoiser, device, fast_dtype(device))
-    *_, last = compose(denoiser, model.configuration, [request])
+    *_, last = compose(denoiser, model.configuration, [request], frames=model.configuration.frames)
     assert generated(model, 1, 3).make(range(1, 2)).equal(last.features)
 
 

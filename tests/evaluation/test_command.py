@@ -1,14 +1,19 @@
 import csv
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import pytest
+import torch
 
+from diffusion import checkpoint
 from diffusion.cli import main
 from diffusion.evaluation.command import train_classifier
 from diffusion.evaluation.judge import evaluate
 from diffusion.evaluation.marks import FEW, MANY
 from diffusion.evaluation.plan import SECTIONS, Plan
+from diffusion.theory import SCHEDULES
 
 SMALL = Plan(
     clips=3,
@@ -102,6 +107,21 @@ def test_a_report_goes_on_where_it_was_interrupted(report, invented_data, ear_fo
     for name in ("report.csv", "marks.json"):
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes()
     assert {path: (tmp_path / path).stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_schedule_that_does_not_end_in_noise_is_said_in_the_head(
+    report, invented_data, ear_folder, invented_checkpoint, tmp_path
+):
+    out, text = report
+    assert "is left, but sampling begins from pure noise" not in text
+    made = checkpoint.load(invented_checkpoint)
+    configuration = replace(made.configuration, schedule={"name": "quadratic"})
+    checkpoint.save(tmp_path / "short", configuration, made.network.state_dict(), torch.float32)
+    for path in (out / "clips").glob("real*"):
+        shutil.copytree(path, tmp_path / "report" / "clips" / path.name)
+    plan = replace(SMALL, sections=())
+    text = evaluate(invented_data, ear_folder, tmp_path / "short", tmp_path / "report", plan, vocoder="none", cpu=True)
+    assert SCHEDULES["quadratic"]().warning in text.partition("\n## ")[0]
 
 
 def test_real_clips_pass_what_they_must(real_report):

@@ -18,7 +18,6 @@ from diffusion.studio import Studio
 from diffusion.theory import SeededNoise
 
 
-
 def request(style: str, ensemble: str, seed: int, guidance_scale: float) -> Request:
     labels = {"style": style, "ensemble": ensemble}
     return Request(labels, seed, "ddpm", 4, guidance_scale, 2.56)
@@ -87,4 +86,5 @@ def test_what_does_not_fit_into_one_batch_is_refused_at_once(studio: Studio) -> 
 
 
 def test_only_a_label_that_is_chosen_is_guided(studio: Studio) -> None:
-    assert [guided_label(studio.engine.model.configuration, each) for each in BATCH] == ["style", "ensemble", None, None]
+    configuration = studio.engine.model.configuration
+    assert [guided_label(configuration, each) for each in BATCH] == ["style", "ensemble", None, None]

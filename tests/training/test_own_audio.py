@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +131,26 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
         train(tmp_path / "nowhere", tmp_path / "mine", steps=2)
     with pytest.raises(SystemExit, match="error: clip_frames: got 640"):
         train(REAL, tmp_path / "mine", steps=2, clip_frames=640)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_run_is_saved_and_the_same_command_goes_on(name: str, tmp_path: Path) -> None:
+    settings = {**QUICK, **SMALL, "log_steps": 1, "steps": 100_000}
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in settings.items()]
+    out = tmp_path / "mine"
+    command = [sys.executable, "-m", "diffusion", "train", f"--audio={REAL}", f"--out={out}", "--cpu", *flags]
+    steps = []
+    for _ in range(2):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            lines = (line for line in process.stdout if line.startswith("step "))
+            steps.append(int(next(lines).split()[1]))
+            process.send_signal(getattr(signal, name))
+            _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+        assert "Traceback" not in said
+        assert "stopping: what has been learned is saved" in said
+        assert load(out).configuration.labels["style"]
+        log = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        steps.append(max(record["step"] for record in log))
+    assert steps[0] <= steps[1] < steps[2] <= steps[3]

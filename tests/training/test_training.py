@@ -1,5 +1,6 @@
 """Training on a few synthetic notes: it learns, stops, resumes bit for bit, and says what is wrong."""
 
+import argparse
 import json
 import math
 import shutil
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from diffusion.audio.mel import MelParameters
-from diffusion.checkpoint import load
+from diffusion.checkpoint import load, save
 from diffusion.codecs import BELIEF, LogMel
 from diffusion.compose import compose
 from diffusion.conditions import told
@@ -24,6 +25,8 @@ from diffusion.denoisers import InFormat
 from diffusion.networks.precision import fast_dtype
 from diffusion.request import Request
 from diffusion.theory import SCHEDULES, Shifted, schedule_from
+from diffusion.training.command import add_arguments
+from diffusion.training.command import configuration as command_configuration
 from diffusion.training.config import SCHEDULE_NAMES, TrainingConfig
 from diffusion.training.loop import describe, draw, train, validate
 from diffusion.training.sheet import write_sheet
@@ -247,6 +250,29 @@ def test_every_schedule_can_be_named_and_shifted(data: Path, name: str, shift: f
     torch.testing.assert_close(
         schedule_from(configuration.schedule).log_snr(t), Shifted(SCHEDULES[name](), shift).log_snr(t)
     )
+
+
+def test_recordings_keep_the_schedule_of_the_model_that_they_refine(small_checkpoint: Path, tmp_path: Path) -> None:
+    made = load(small_checkpoint)
+    shifted = {"name": "shifted", "inner": {"name": "rectified-flow"}, "shift": -1.0}
+    schedules = [{"name": "cosine"}, {"name": "cosine", "shift": 0.5}, {"name": "linear"}, shifted]
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for number, schedule in enumerate(schedules):
+        configuration = replace(made.configuration, schedule=schedule)
+        save(tmp_path / str(number), configuration, made.network.state_dict(), torch.float32)
+        words = ["--audio", "here", "--out", "there", "--init", str(tmp_path / str(number)), "--steps", "1"]
+        found = command_configuration(parser.parse_args(words))
+        assert schedule_from(found.schedule_settings) == schedule_from(schedule)
+
+
+def test_the_command_says_what_each_schedule_is() -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    said = " ".join(parser.format_help().split())
+    for name in SCHEDULE_NAMES:
+        assert f"{name}: {SCHEDULES[name].summary}" in said
+    assert SCHEDULES["shifted"].summary in said
 
 
 def test_a_schedule_that_does_not_end_in_noise_is_said_in_one_line(data: Path, tmp_path: Path) -> None:

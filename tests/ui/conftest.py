@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from serving import PATIENCE_S, free_port, serving
 
-from diffusion.checkpoint import CHECKPOINTS, find_checkpoint
+from diffusion.cli import main
 from diffusion.studio import Studio, open_studio
 
 FLAGS = (
@@ -19,9 +19,13 @@ FLAGS = (
 
 
 @pytest.fixture(scope="session")
-def model(small_checkpoint: Path) -> Path:
-    """The shipped checkpoint, or the small one where none ships."""
-    return find_checkpoint() if any(CHECKPOINTS.glob("*/config.json")) else small_checkpoint
+def model(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole checkpoint of a network too small to know music, with a welcome as the shipped one has it."""
+    folder = tmp_path_factory.mktemp("models") / "small"
+    shutil.copytree(small_checkpoint, folder)
+    out, film = str(folder / "welcome.wav"), str(folder / "welcome.json")
+    main(["generate", "--checkpoint", str(folder), "--device", "cpu", "--seed", "0", "--out", out, "--film", film])
+    return folder
 
 
 @pytest.fixture(scope="session")

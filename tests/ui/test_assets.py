@@ -79,5 +79,12 @@ def test_the_server_gives_out_browser_files_alone(server: str) -> None:
 
     for path in ("shared/player.js", "shared/palette.css", "compose/canvas.html", "shared/french.json"):
         assert status(path) == 200, path
-    for path in ("shared/assets.py", "page.py", "shared/", "shared/__pycache__/", "..%2f..%2f..%2fapp.py", "nothing.js"):
+    for path in (
+        "shared/assets.py",
+        "page.py",
+        "shared/",
+        "..%2f..%2fpyproject.toml",
+        "..%2f..%2fapp.py",
+        "nothing.js",
+    ):
         assert status(path) == 404, path

@@ -110,7 +110,9 @@ def test_the_parts_of_the_room_to_compose_come_and_go(visit) -> None:
         page.evaluate(
             """async () => {
                 const before = new Set(window.timers), room = window.come();
+                const names = { en: ['Reel'], fr: ['Reel'] }, lanes = [{ name: 'Instant', method: 'UniPC', steps: 8 }];
                 room.receive({ kind: 'note', text: 'Here.', wrong: false });
+                room.receive({ kind: 'race', race: 'a', names, seed: 1, lanes });
                 await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
                 room.destroy();
                 window.left = [...window.timers].filter((timer) => !before.has(timer)).length;

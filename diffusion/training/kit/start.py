@@ -33,7 +33,7 @@ def main() -> None:
 def install(wheels: Path, site: Path) -> Path:
     """Install the wheels that fit this Python into the folder `site`, unless that is done, and nothing that they need.
 
-    No network is asked, and the machine's own packages stay as they are.
+    It needs no network, and the machine's own packages stay as they are.
     """
     names = sorted({wheel.name.split("-")[0] for wheel in wheels.glob("*.whl")})
     if site.is_dir() or not names:

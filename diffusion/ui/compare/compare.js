@@ -28,8 +28,12 @@ class Compare extends Part {
     Object.assign(this, { server, trigger, element: element.querySelector(".compare") });
     const plan = this.find(".plan");
     this.on(plan, "submit", (event) => { event.preventDefault(); this.#start(); });
-    this.on(plan, "change", ({ target }) => { if (target.matches("select")) this.#choose(target.closest(".axis").dataset.axis, target.value); });
-    this.on(plan, "click", ({ target }) => { if (target.matches(".values button")) target.ariaPressed = target.ariaPressed !== "true"; });
+    this.on(plan, "change", ({ target }) => {
+      if (target.matches("select")) this.#choose(target.closest(".axis").dataset.axis, target.value);
+    });
+    this.on(plan, "click", ({ target }) => {
+      if (target.matches(".values button")) target.ariaPressed = target.ariaPressed !== "true";
+    });
     this.on(plan, "input change click", () => this.#ask());
     this.on(this.find(".halt"), "click", () => this.#halt());
     this.on(this.find(".report"), "click", () => this.#save("report", "text/html", "out-of-noise-comparison.html"));
@@ -112,7 +116,9 @@ class Compare extends Part {
     if (over) {
       this.#rest();
       this.#ask();
-      this.say(over === "done" ? t("All {cells} cells are there: click one, then use the arrow keys.", values) : t("Stopped: {done} of {cells} cells are there.", values));
+      this.say(over === "done"
+        ? t("All {cells} cells are there: click one, then use the arrow keys.", values)
+        : t("Stopped: {done} of {cells} cells are there.", values));
     } else if (reference) this.say(t("Measuring the distance to converged clips."));
     else this.say(t("Composing: {done} of {cells} cells are there.", values));
   }
@@ -180,8 +186,8 @@ class Compare extends Part {
 
   #asked() {
     const values = (axis) => {
-      const text = this.#field(axis).querySelector(".values input"), chips = this.#field(axis).querySelectorAll(".values [aria-pressed=true]");
-      return text ? text.value : [...chips].map((chip) => chip.dataset.value);
+      const box = this.#field(axis).querySelector(".values"), text = box.querySelector("input");
+      return text ? text.value : [...box.querySelectorAll("[aria-pressed=true]")].map((chip) => chip.dataset.value);
     };
     return {
       axis_x: this.#chosen.x, values_x: values("x"),
@@ -200,21 +206,27 @@ class Compare extends Part {
 
   // One axis of the plan: its menu, and chips or a text for its values.
   #plan(axis) {
-    const field = this.#field(axis), name = this.#chosen[axis], { chosen, input_mode: inputMode, text, titles, values } = this.#axes[name];
-    field.querySelector("select").replaceChildren(...Object.entries(this.#axes).map(([each, { title }]) => new Option(t(title), each, false, each === name)));
-    field.querySelector(".values").replaceChildren(...(values
-      ? values.map((value) => make("button", { text: t(titles[value]), data: { value }, "aria-pressed": chosen.includes(value) }))
-      : [make("input", { value: text, inputMode, "aria-label": t("Values, with commas between them") })]));
+    const field = this.#field(axis), name = this.#chosen[axis];
+    const { chosen, input_mode: inputMode, text, titles, values } = this.#axes[name];
+    const option = ([each, { title }]) => new Option(t(title), each, false, each === name);
+    const chip = (value) =>
+      make("button", { text: t(titles[value]), data: { value }, "aria-pressed": chosen.includes(value) });
+    field.querySelector("select").replaceChildren(...Object.entries(this.#axes).map(option));
+    field.querySelector(".values").replaceChildren(...(values?.map(chip) ?? [
+      make("input", { value: text, inputMode, "aria-label": t("Values, with commas between them") }),
+    ]));
     const taken = Object.values(this.#chosen).map((each) => `#${CSS.escape(each)}`);
     this.#twice.replaceSync(`[data-room="compare"] #rail .setting:is(${taken}) { display: none !important; }`);
   }
 }
 
-function translated(axes) {
-  return Object.fromEntries(Object.entries(axes).map(([axis, { title, labels }]) => [axis, { title: t(title), labels: labels.map((label) => t(label)) }]));
+function translated({ x, y }) {
+  const said = ({ title, labels }) => ({ title: t(title), labels: labels.map((label) => t(label)) });
+  return { x: said(x), y: said(y) };
 }
 
 function about(seconds) {
   if (seconds === 0) return t("nothing to wait for");
-  return seconds < 90 ? t("about {s} s", { s: Math.max(1, Math.round(seconds)) }) : t("about {min} min", { min: Math.round(seconds / 60) });
+  if (seconds < 90) return t("about {s} s", { s: Math.max(1, Math.round(seconds)) });
+  return t("about {min} min", { min: Math.round(seconds / 60) });
 }

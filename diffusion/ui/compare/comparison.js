@@ -1,5 +1,5 @@
-// A comparison: cells of clips that are heard one against another at one playhead. Arrow keys move and switch. A report carries
-// it too.
+// A comparison: cells of clips that are heard one against another at one playhead. Arrow keys move and switch. A report
+// carries it too.
 import { make, placeAfter } from "../shared/dom.js";
 import { Part } from "../shared/part.js";
 
@@ -38,7 +38,8 @@ export class Comparison extends Part {
 
   get cells() { return [...this.#cells.values()]; }
 
-  // What is known of a cell: {row, column, state: waiting | working | done, progress, evaluations, seconds, distance_db, cached}.
+  // What is known of a cell: {row, column, state: waiting | working | done}, while it is worked on its {progress}, and
+  // when it is done its {evaluations, seconds, distance_db, cached}.
   update(known) {
     const cell = this.at(known.row, known.column), { element } = cell, t = this.#t;
     Object.assign(cell, known);
@@ -47,7 +48,7 @@ export class Comparison extends Part {
     const [x, y] = [this.axes.x.labels[known.column], this.axes.y.labels[known.row]];
     let numbers = known.state === "working" ? t("being composed") : t("not composed yet");
     if (known.state === "done") {
-      const values = { evaluations: known.evaluations, seconds: known.seconds.toFixed(1), distance: known.distance_db?.toFixed(1) };
+      const values = { ...known, seconds: known.seconds.toFixed(1), distance: known.distance_db?.toFixed(1) };
       element.querySelector(".distance").textContent = known.distance_db == null ? "" : t("{distance} dB", values);
       element.querySelector(".evaluations").textContent = t("{evaluations} evals", values);
       element.querySelector(".took").textContent = t("{seconds} s", values);
@@ -124,8 +125,9 @@ export class Comparison extends Part {
 
   #build() {
     const { x, y } = this.axes, row = (...children) => make("div", { role: "row" }, ...children);
+    const corner = [make("span", { text: `${x.title} →` }), make("span", { text: `${y.title} ↓` })];
     this.element.append(row(
-      make("div", { className: "corner", role: "columnheader" }, make("span", { text: `${x.title} →` }), make("span", { text: `${y.title} ↓` })),
+      make("div", { className: "corner", role: "columnheader" }, ...corner),
       ...x.labels.map((text) => make("div", { role: "columnheader", text })),
     ));
     y.labels.forEach((text, i) => {
@@ -134,7 +136,8 @@ export class Comparison extends Part {
   }
 
   #cell(row, column) {
-    const element = make("div", { role: "gridcell", html: CELL, data: { row, column }, tabIndex: row || column ? -1 : 0 });
+    const element = make("div", { role: "gridcell", html: CELL, data: { row, column } });
+    element.tabIndex = row || column ? -1 : 0;
     element.querySelector(".cached").textContent = this.#t("from cache");
     this.#cells.set(`${row} ${column}`, { row, column, element, buffer: null });
     this.update({ row, column, state: "waiting" });

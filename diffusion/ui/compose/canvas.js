@@ -8,17 +8,18 @@ const FRAME_MS = 50; // pictures come faster than anyone can look on a fast mach
 const TAKEOVER_S = 0.25; // the same noise with other words goes on where the clip before it is
 const ASK_MS = 700; // between two questions to the server about the run
 const ANSWER_MS = 5000; // a server that takes longer does not answer
-const [ABSENT, SILENT, PATIENCE] = [1, 4, 12]; // it gives a run up that is nowhere twelve times, or is silent three times
+const [ABSENT, SILENT, PATIENCE] = [1, 4, 12]; // a run is given up that is nowhere twelve times, or silent three times
 const [NAME_PX, ASIDE_PX] = [13, 8]; // the height of a note's name, and how far it may be from the note to make room
 
 const minus = (text) => text.replace("-", "−");
-const remaining = ({ index, total, seconds }) => (index ? `${((seconds / index) * (total - index)).toFixed(1)} s` : "–");
+const took = (seconds) => `${seconds.toFixed(1)} s`;
+const remaining = ({ index, total, seconds }) => (index ? took((seconds / index) * (total - index)) : "–");
 const logSnr = ({ log_snr: value }) => (Number.isFinite(value) && value < 30 ? minus(value.toFixed(2)) : "∞");
 
 export class Canvas extends Part {
-  // Fires "message" for whatever comes from the server (`detail`), which whoever prevents it keeps from being shown; "run" when a
-  // run begins (`detail` is its first message), "picture" when a step is shown, "film" when there is another film to walk through,
-  // or none, "walk" when a hand has walked through it, "clip" when a clip is on. `clip`, `frames` and `frame` say which.
+  // Fires "message" for whatever comes from the server (`detail`), which whoever prevents it keeps from being shown;
+  // "run" when a run begins (`detail` is its first message); "picture" when a step is shown; "film" when there is
+  // another film to walk through, or none; "walk" when a hand has walked through it; "clip" when a clip is on.
   clip = null; // the last finished clip, which stays playable while the next is made
   frames = []; // pictures of the run on show: {index, total, t, log_snr, evaluations, seconds, noise, belief}
   frame = null; // the one of them on show, null for the finished picture
@@ -177,8 +178,8 @@ export class Canvas extends Part {
     this.#paint("belief", clip.picture);
     this.#paint("noise", last?.noise ?? clip.picture);
     this.#count({
-      step: last ? `${step} / ${last.total}` : "–", t: short ? last.t.toFixed(3) : "0.000", log_snr: short ? logSnr(last) : "∞",
-      evaluations, seconds: `${clip.seconds.toFixed(1)} s`, remaining: "–", seed,
+      step: last ? `${step} / ${last.total}` : "–", t: short ? last.t.toFixed(3) : "0.000",
+      log_snr: short ? logSnr(last) : "∞", evaluations, seconds: took(clip.seconds), remaining: "–", seed,
     });
     this.element.style.setProperty("--progress", 0);
   }
@@ -198,7 +199,7 @@ export class Canvas extends Part {
     this.#watch();
   }
 
-  // While a run waits or goes on, asks the server about it: for its place in the queue, and lest it be waited for in vain.
+  // While a run waits or goes on, asks the server for its place in the queue, and whether it is there at all.
   async #watch() {
     if (this.#watching) return;
     this.#watching = true;
@@ -208,7 +209,8 @@ export class Canvas extends Part {
       const run = await this.#ask();
       if (run?.place && this.waiting) this.say(t("You are number {place} in the queue.", run));
       misses = run?.place || run?.running ? 0 : misses + (run ? ABSENT : SILENT);
-      if (misses >= PATIENCE && this.busy) this.#giveUp(run ? t("The run is lost. Generate it again.") : t("The server does not answer."));
+      if (misses < PATIENCE || !this.busy) continue;
+      this.#giveUp(run ? t("The run is lost. Generate it again.") : t("The server does not answer."));
     }
     this.#watching = false;
   }
@@ -220,8 +222,9 @@ export class Canvas extends Part {
   async #refused() {
     const run = await this.#ask();
     if (!this.busy || run?.place || run?.running) return;
-    if (run?.full) this.#giveUp(t("The queue is full. Try again in a minute."));
-    else this.#giveUp(run ? t("The server could not take the run. Generate it again.") : t("The server does not answer."));
+    if (!run) this.#giveUp(t("The server does not answer."));
+    else if (run.full) this.#giveUp(t("The queue is full. Try again in a minute."));
+    else this.#giveUp(t("The server could not take the run. Generate it again."));
   }
 
   // Lets those behind go first.
@@ -272,12 +275,12 @@ export class Canvas extends Part {
     if (this.#pending) await this.#finish();
   }
 
-  // Draws a frame; `shown` is what is on show then, nothing for the finished picture, which is drawn over the last frame.
+  // Draws a frame; `shown` is what is on show then: nothing for the finished picture, which comes over the last frame.
   async #picture(frame, shown) {
     this.frame = shown ?? null;
     this.#count({
-      step: `${frame.index} / ${frame.total}`, t: frame.t.toFixed(3), log_snr: logSnr(frame), evaluations: frame.evaluations,
-      seconds: `${frame.seconds.toFixed(1)} s`, remaining: remaining(frame), seed: frame.seed,
+      step: `${frame.index} / ${frame.total}`, t: frame.t.toFixed(3), log_snr: logSnr(frame),
+      evaluations: frame.evaluations, seconds: took(frame.seconds), remaining: remaining(frame), seed: frame.seed,
     });
     this.element.style.setProperty("--progress", frame.index / frame.total);
     await Promise.all([this.#paint("noise", frame.noise), this.#paint("belief", frame.belief || frame.noise)]);
@@ -299,7 +302,7 @@ export class Canvas extends Part {
     this.#nameNotes();
   }
 
-  // The names of low notes, which lie closer together, step aside below one another, and are hidden where that is too far.
+  // The names of low notes, which lie closer together, step aside below one another. Where that is too far they hide.
   #nameNotes() {
     for (const notes of this.element.querySelectorAll(".notes")) {
       let room = Infinity;
@@ -315,7 +318,8 @@ export class Canvas extends Part {
 
 // A picture of noise, as everywhere here, for the time before the first message.
 function noise() {
-  const grain = make("canvas", { width: 320, height: 64 }), context = grain.getContext("2d"), image = context.createImageData(320, 64);
+  const [width, height] = [320, 64], grain = make("canvas", { width, height });
+  const context = grain.getContext("2d"), image = context.createImageData(width, height);
   for (let i = 0; i < image.data.length; i += 4) {
     const level = (Math.random() + Math.random() + Math.random()) / 3;
     image.data.set([255 * level ** 0.9, 190 * level ** 2.4, 120 * level * (1 - level) * 2, 255], i);

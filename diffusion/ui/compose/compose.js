@@ -15,8 +15,8 @@ import { Sharing } from "./sharing.js";
 import { Takes } from "./takes.js";
 import { Transport } from "./transport.js";
 
-// `host` is what Gradio gives the component: its `element`, `trigger(event, data)` and `server` functions. `facts` are what the
-// server knows and does not say again: {stall_ms, file_bytes, presets, turn}.
+// `host` is what Gradio gives the component: its `element`, `trigger(event, data)` and `server` functions. Its `facts`
+// are what the server knows and does not say again: {stall_ms, file_bytes, presets, turn}.
 export function mount(host) { return new Compose(host); }
 
 class Compose extends Part {
@@ -34,7 +34,7 @@ class Compose extends Part {
     of(Rail, deck);
     of(Stage, race, reveal);
     this.own(new Keys([
-      { shown: [t("Space")], text: t("Play or pause"), actions: { " ": () => { if (player.buffer) player.toggle(); } } },
+      { shown: [t("Space")], text: t("Play or pause"), actions: { " ": () => player.buffer && player.toggle() } },
       {
         shown: ["←", "→"], text: t("Step through the film, from noise to music"),
         actions: { ArrowLeft: () => canvas.walk(-1), ArrowRight: () => canvas.walk(1) },

@@ -7,9 +7,9 @@ export class Deck extends Part {
   // Fires "generate" and "stop" when a visitor presses these.
   constructor() {
     super();
-    for (const name of ["generate", "stop"]) {
-      this.on(document, "click", ({ target }) => { if (target.closest?.(`#${name}:not([disabled])`)) this.fire(name); });
-    }
+    this.on(document, "click", ({ target }) => {
+      for (const name of ["generate", "stop"]) if (target.closest?.(`#${name}:not([disabled])`)) this.fire(name);
+    });
   }
 
   generate() { this.#press("#generate"); }

@@ -45,32 +45,42 @@ export class Files extends Part {
 
 const short = (name) => (name.length > 60 ? `${name.slice(0, 40)}…${name.slice(-15)}` : name);
 
-// The settings in a file, read here: nothing is uploaded, and of a WAV only the chunks' headers and the comment are read.
+// The settings in a file, read here: nothing is uploaded. Of a WAV only the chunks' headers and the comment are read.
 async function settingsIn(file, longest) {
   const name = short(file.name), allowed = t("Allowed are a WAV file saved here and its JSON.");
   const refuse = (sentence) => { throw new Error(`${sentence} ${allowed}`); };
   const read = async (from, to) => {
-    try { return await file.slice(from, to).arrayBuffer(); } catch { return refuse(t("{name} cannot be read.", { name })); }
+    try {
+      return await file.slice(from, to).arrayBuffer();
+    } catch {
+      return refuse(t("{name} cannot be read.", { name }));
+    }
   };
-  if (!file.size && !file.type && !/\.(wav|json)$/i.test(file.name)) refuse(t("{name} is empty, or a folder.", { name }));
-  if (!file.size) refuse(t("{name} is empty.", { name }));
+  const isKnown = file.type || /\.(wav|json)$/i.test(file.name);
+  if (!file.size) refuse(isKnown ? t("{name} is empty.", { name }) : t("{name} is empty, or a folder.", { name }));
   const size = file.size < 2 ** 20 ? `${Math.ceil(file.size / 1024)} KB` : `${(file.size / 2 ** 20).toFixed(1)} MB`;
-  const head = await read(0, 12), text = (from, to) => String.fromCharCode(...new Uint8Array(head.slice(from, to)));
+  const head = await read(0, 12);
   let json;
-  if (text(0, 4) === "RIFF" && text(8, 12) === "WAVE") {
-    if (file.size > longest) refuse(t("{name} is too long: {size}, but at most {most} MB are read.", { name, size, most: longest / 2 ** 20 }));
-    if (file.size < 8 + new DataView(head).getUint32(4, true)) refuse(t("{name} is only the beginning of a WAV file.", { name }));
+  if (/^RIFF.{4}WAVE/s.test(letters(head))) {
+    const most = longest / 2 ** 20, whole = 8 + new DataView(head).getUint32(4, true);
+    if (file.size > longest) {
+      refuse(t("{name} is too long: {size}, but at most {most} MB are read.", { name, size, most }));
+    }
+    if (file.size < whole) refuse(t("{name} is only the beginning of a WAV file.", { name }));
     json = await commentIn(file.size, read);
     if (json === null) refuse(t("{name} is a WAV file without settings inside.", { name }));
   } else {
     const kind = file.type || (file.name.includes(".") ? `.${file.name.split(".").pop()}` : t("of no known kind"));
-    if (!/\.json$/i.test(file.name) && file.type !== "application/json") refuse(t("{name} ({kind}, {size}) is no clip.", { name, kind, size }));
-    if (file.size > SETTINGS_BYTES) refuse(t("{name} is too long for settings: {size}, but at most 64 KB are read.", { name, size }));
+    const isJson = /\.json$/i.test(file.name) || file.type === "application/json", most = SETTINGS_BYTES / 2 ** 10;
+    if (!isJson) refuse(t("{name} ({kind}, {size}) is no clip.", { name, kind, size }));
+    if (file.size > SETTINGS_BYTES) {
+      refuse(t("{name} is too long for settings: {size}, but at most {most} KB are read.", { name, size, most }));
+    }
     json = new TextDecoder().decode(await read(0, file.size));
   }
   let settings;
   try { settings = JSON.parse(json); } catch { refuse(t("{name} does not hold settings as JSON.", { name })); }
-  if (!isPlain(settings) || !Object.values(settings).every((value) => isSimple(value) || (isPlain(value) && Object.values(value).every(isSimple)))) {
+  if (!isPlain(settings) || !Object.values(settings).every((value) => isSimple(value) || isFlat(value))) {
     refuse(t("{name} holds JSON, but not the settings of a clip.", { name }));
   }
   return settings;
@@ -78,17 +88,20 @@ async function settingsIn(file, longest) {
 
 const isPlain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isSimple = (value) => value === null || typeof value !== "object";
+const isFlat = (value) => isPlain(value) && Object.values(value).every(isSimple);
+
+const letters = (bytes) => String.fromCharCode(...new Uint8Array(bytes));
 
 // The comment (ICMT in a LIST of type INFO) of a WAV file, null if there is none.
 async function commentIn(size, read) {
   for (let at = 12, chunks = 0; at + 8 <= size && chunks < CHUNKS; chunks += 1) {
-    const chunk = new DataView(await read(at, at + 12)), length = chunk.getUint32(4, true);
-    const is = (offset, id) => [...id].every((letter, i) => offset + i < chunk.byteLength && chunk.getUint8(offset + i) === letter.charCodeAt(0));
-    if (is(0, "LIST") && is(8, "INFO") && length <= SETTINGS_BYTES) {
+    const chunk = await read(at, at + 12), length = new DataView(chunk).getUint32(4, true);
+    if (/^LIST.{4}INFO/s.test(letters(chunk)) && length <= SETTINGS_BYTES) {
       const bytes = await read(at + 12, at + 8 + length), list = new DataView(bytes);
       for (let i = 0; i + 8 <= bytes.byteLength;) {
         const part = list.getUint32(i + 4, true);
-        if (list.getUint32(i) === 0x49434d54) return new TextDecoder().decode(bytes.slice(i + 8, i + 8 + part)).replace(/\0.*$/s, "");
+        const comment = bytes.slice(i + 8, i + 8 + part);
+        if (letters(bytes.slice(i, i + 4)) === "ICMT") return new TextDecoder().decode(comment).replace(/\0.*$/s, "");
         i += 8 + part + (part % 2);
       }
     }

@@ -3,7 +3,7 @@ import { make } from "../shared/dom.js";
 import { Part } from "../shared/part.js";
 import { t } from "../shared/words.js";
 
-// The facts are [{name, steps, method, race}]; a message is the name of the preset that the rail agrees with, or nothing.
+// The facts are [{name, steps, method, race}]. A message is the name of the preset that the rail agrees with, or null.
 export function mount(host) { return new Presets(host); }
 
 class Presets extends Part {
@@ -23,7 +23,9 @@ class Presets extends Part {
 }
 
 function buttonOf({ name, steps, method, race }) {
-  const much = make("small", { text: `${steps} ${t("steps")}` });
-  much.append(make("i", { text: ` ${t("of")} ${method}${race ? t(": watch the race") : ""}` }));
-  return make("button", { data: { preset: name }, ...(race ? {} : { "aria-pressed": false }) }, make("b", { text: t(name) }), " ", much);
+  const more = ` ${t("of")} ${method}${race ? t(": watch the race") : ""}`;
+  const state = race ? {} : { "aria-pressed": false };
+  return make("button", { data: { preset: name }, ...state },
+    make("b", { text: t(name) }), " ",
+    make("small", {}, `${steps} ${t("steps")}`, make("i", { text: more })));
 }

@@ -1,10 +1,11 @@
-// The race: two runs from one noise side by side, each message shown at its own time, whether it was sent now or recorded.
+// The race: two runs from one noise side by side. Each message is shown at its own time, sent now or recorded.
 import { bytesOf, make, paint, PLAY_ICON } from "../shared/dom.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
 import { spoken, t } from "../shared/words.js";
 
 const LOOK_MS = 100; // between two looks at whether a message is due, at most
+const RECORDED = t("Recorded on this server, and shown in the time that it took.");
 
 const seconds = (s) => `${s.toFixed(1)} s`;
 
@@ -16,12 +17,15 @@ class Lane extends Part {
   constructor({ name, method, steps }) {
     super();
     this.name = name;
-    const count = (key, word) => make("div", {}, make("dt", { text: word }), make("dd", { data: { count: key }, text: "–" }));
+    const count = (key, text) => make("div", {}, make("dt", { text }), make("dd", { data: { count: key }, text: "–" }));
     this.root = this.own(make("figure", { className: "lane" },
-      make("figcaption", {}, make("b", { text: name }), " ",
-        make("span", { className: "method", text: t("{steps} steps of {method}", { steps, method }) }), make("span", { className: "state" })),
+      make("figcaption", {},
+        make("b", { text: name }), " ",
+        make("span", { className: "method", text: t("{steps} steps of {method}", { steps, method }) }),
+        make("span", { className: "state" })),
       make("div", { className: "picture" },
-        make("img", { alt: t("Spectrogram of {name}", { name }) }), make("div", { className: "playhead", hidden: true })),
+        make("img", { alt: t("Spectrogram of {name}", { name }) }),
+        make("div", { className: "playhead", hidden: true })),
       make("div", { className: "counts" },
         make("button", { className: "listen", disabled: true, html: PLAY_ICON }),
         make("dl", {}, count("step", t("step")), count("evaluations", t("evaluations")), count("time", t("time"))))));
@@ -41,8 +45,8 @@ class Lane extends Part {
       this.clip = clip;
       await paint(this.find("img"), clip.picture);
       this.#count("evaluations", clip.settings.evaluations);
-      const { stopped_at: stopped } = clip.settings;
-      this.find(".state").textContent = stopped === null ? t("Done after {time}", { time: seconds(at) }) : t("Stopped at step {stopped}", { stopped });
+      const { stopped_at: stopped } = clip.settings, whole = stopped === null, values = { stopped, time: seconds(at) };
+      this.find(".state").textContent = whole ? t("Done after {time}", values) : t("Stopped at step {stopped}", values);
       this.root.classList.add("done");
       this.find(".listen").disabled = false;
       this.fire("ready");
@@ -132,9 +136,7 @@ export class Race extends Part {
     this.find(".lanes").append(...this.#lanes.map((lane) => lane.root));
     const name = spoken(race.names).join(", ") || t("Anything");
     this.find("h2").textContent = t("One noise, two ways: {name}, seed {seed}", { name, seed: race.seed });
-    this.#say(race.recorded
-      ? t("Recorded on this server, and shown in the time that it took.")
-      : t("Live: both take turns at one model on this machine."));
+    this.#say(race.recorded ? RECORDED : t("Live: both take turns at one model on this machine."));
     this.root.hidden = false;
     this.canvas.cover(true);
     this.find("h2").focus({ preventScroll: true });
@@ -150,7 +152,7 @@ export class Race extends Part {
       if (this.#on !== race) return;
       if (!news || news.failed) return this.#end(race, t("The race was lost. Start it again."));
       if (!news.begun) this.#say(t("Another race is being recorded on this server; this one comes next."));
-      else if (!after && news.messages.length && race.recorded) this.#say(t("Recorded on this server, and shown in the time that it took."));
+      else if (!after && news.messages.length && race.recorded) this.#say(RECORDED);
       after += news.messages.length;
       race.started ??= news.messages.length ? performance.now() : undefined;
       for (const message of news.messages) {
@@ -171,17 +173,21 @@ export class Race extends Part {
   }
 
   #verdict(race) {
-    const [first, second] = this.#lanes;
-    const { stopped_at: step, steps } = second.clip.settings;
-    if (first.clip.settings.stopped_at !== null) return t("Stopped: both play what they believed then.");
-    if (step !== null) return t("Stopped at step {step} of {steps}. {first} was ready after {a}.", { step, steps, first: first.name, a: seconds(first.last.at) });
+    const [first, second] = this.#lanes, [one, other] = this.#lanes.map(({ clip }) => clip.settings);
     const ratio = second.last.at / first.last.at;
     const words = {
-      first: first.name, second: second.name, a: seconds(first.last.at), b: seconds(second.last.at),
-      n: first.clip.settings.evaluations, m: second.clip.settings.evaluations, ratio: ratio < 10 ? ratio.toFixed(1) : Math.round(ratio),
+      first: first.name, a: seconds(first.last.at), n: one.evaluations,
+      second: second.name, b: seconds(second.last.at), m: other.evaluations,
+      step: other.stopped_at, steps: other.steps, ratio: ratio < 10 ? ratio.toFixed(1) : Math.round(ratio),
     };
-    const text = t("{first} was ready {ratio} times sooner: after {a} and {n} evaluations, {second} after {b} and {m}.", words);
-    return `${text} ${race.recorded ? t("Measured when it was recorded on this server.") : t("Measured just now; both took turns at one model.")}`;
+    if (one.stopped_at !== null) return t("Stopped: both play what they believed then.");
+    if (other.stopped_at !== null) return t("Stopped at step {step} of {steps}. {first} was ready after {a}.", words);
+    return [
+      t("{first} was ready {ratio} times sooner: after {a} and {n} evaluations, {second} after {b} and {m}.", words),
+      race.recorded
+        ? t("Measured when it was recorded on this server.")
+        : t("Measured just now; both took turns at one model."),
+    ].join(" ");
   }
 
   // The visitor wants no more of it; a live race ends with what both believe, which is still to come.

@@ -10,7 +10,8 @@ const SCRUB_MS = 120; // a hand that rests for so long wants to hear the step
 const SLOWEST_S = 4;
 const THUMB_PX = 8;
 const HELD_MS = 10_000; // longer than any picture takes to decode
-const ICON = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M3 12h.01M7.5 12h.01M12 10v4M16.5 7v10M21 3.5v17"/></svg>';
+const ICON = `<svg viewBox="0 0 24 24" aria-hidden="true">
+<path d="M3 12h.01M7.5 12h.01M12 10v4M16.5 7v10M21 3.5v17"/></svg>`;
 
 export class Reveal extends Part {
   #turn = 0; // whatever was begun in an earlier one is late
@@ -95,7 +96,7 @@ export class Reveal extends Part {
     this.canvas.showFrame(this.canvas.frames.length);
   }
 
-  // The hand on the film: its picture at once, and where it rests, its sound; until that comes, the nearest one that is here.
+  // The hand on the film: its picture at once, and where it rests, its sound; until that comes, the nearest one here.
   #scrub() {
     const index = Number(this.film.value);
     this.#reset();
@@ -203,7 +204,8 @@ export class Reveal extends Part {
     for (const { veil, image } of fade ? this.panes : []) {
       const leftover = veil.getAnimations()[0];
       const opacity = leftover ? getComputedStyle(veil).opacity : 0;
-      const both = new OffscreenCanvas(image.naturalWidth || 1, image.naturalHeight || 1), brush = both.getContext("2d");
+      const both = new OffscreenCanvas(image.naturalWidth || 1, image.naturalHeight || 1);
+      const brush = both.getContext("2d");
       brush.drawImage(image, 0, 0);
       brush.globalAlpha = opacity;
       if (opacity > 0) brush.drawImage(veil, 0, 0, both.width, both.height);
@@ -220,8 +222,8 @@ export class Reveal extends Part {
   }
 
   #build() {
-    this.button = this.own(make("button", { className: "reveal", html: ICON, title: t("The steps of this run as sound, from noise to music") },
-      make("span", { text: t("Hear it emerge") })));
+    const title = t("The steps of this run as sound, from noise to music"), text = t("Hear it emerge");
+    this.button = this.own(make("button", { className: "reveal", html: ICON, title }, make("span", { text })));
     this.canvas.find("[data-slot=reveal]").append(this.button);
     this.tag = this.own(make("span", { className: "film-step", "aria-hidden": true }));
     this.film.after(this.tag);

@@ -1,4 +1,4 @@
-// What a visitor takes along of the clip on the canvas: its WAV, its settings, its link, and the link as a code for cameras.
+// What a visitor takes along of the clip on the canvas: its WAV, its settings, its link, and the link as a code.
 import { bytesOf, make, saveFile } from "../shared/dom.js";
 import { Part } from "../shared/part.js";
 import { t } from "../shared/words.js";
@@ -10,8 +10,8 @@ export class Sharing extends Part {
   constructor({ server }, canvas) {
     super();
     Object.assign(this, { server, canvas });
-    const [download, link, json, qr] = [".download", ".link", ".save-json", ".show-qr"].map((selector) => canvas.find(selector));
-    this.download = download;
+    const [link, json, qr] = [".link", ".save-json", ".show-qr"].map((selector) => canvas.find(selector));
+    this.download = canvas.find(".download");
     this.link = link;
     this.dialog = this.own(new Code());
     this.on(canvas, "clip", () => {
@@ -63,7 +63,10 @@ class Code extends Part {
     super();
     this.code = make("div", { className: "code" });
     this.text = make("p", { className: "link-text" });
-    this.hint = make("p", { className: "quiet" });
+    this.hint = make("p", {
+      className: "quiet", hidden: true,
+      text: t("Only this machine can open this address: start the page with --host 0.0.0.0 for others to follow the link."),
+    });
     const close = make("button", { text: t("Close") });
     this.root = this.own(make("dialog", { className: "qr", "aria-labelledby": "qr-title" },
       make("h2", { id: "qr-title", text: t("This clip as a link") }), this.code, this.text, this.hint, close));
@@ -79,7 +82,6 @@ class Code extends Part {
     picture.setAttribute("role", "img");
     picture.setAttribute("aria-label", t("QR code of the link"));
     this.text.textContent = url;
-    this.hint.textContent = near ? t("Only this machine can open this address: start the page with --host 0.0.0.0 for others to follow the link.") : "";
     this.hint.hidden = !near;
     this.root.showModal();
   }

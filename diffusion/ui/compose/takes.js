@@ -110,21 +110,23 @@ export class Takes extends Part {
 
   #hint() {
     if (this.#paired) {
-      const louder = SIDES.find((side) => this.#excess(side) >= 0.05);
-      return louder
-        ? t("Equally loud: {side} is turned down by {level} dB.", { side: louder, level: this.#excess(louder).toFixed(1) })
-        : t("Equally loud as they are.");
+      const side = SIDES.find((each) => this.#excess(each) >= 0.05), level = side && this.#excess(side).toFixed(1);
+      if (!side) return t("Equally loud as they are.");
+      return t("Equally loud: {side} is turned down by {level} dB.", { side, level });
     }
     if (this.#takes.length < 2) return "";
-    return SIDES.some((side) => this.#marks[side]) ? t("Now mark the other one.") : t("Mark two as A and B to play them against each other.");
+    if (SIDES.some((side) => this.#marks[side])) return t("Now mark the other one.");
+    return t("Mark two as A and B to play them against each other.");
   }
 
   #card(take) {
     const { method, picture, run, seconds, settings } = take, on = this.canvas.clip?.run === run;
     const name = nameOf(take), whole = `${name}, ${settings.seed}`;
-    const steps = settings.stopped_at === null ? t("{steps} steps", settings) : t("stopped at {stopped_at} of {steps}", settings);
+    const says = t("Put this take on: {name}", { name: whole });
+    const stopped = settings.stopped_at !== null;
+    const steps = stopped ? t("stopped at {stopped_at} of {steps}", settings) : t("{steps} steps", settings);
     return make("li", { className: on ? "card on" : "card", data: { run } },
-      make("button", { className: "put", "aria-label": t("Put this take on: {name}", { name: whole }), "aria-pressed": on },
+      make("button", { className: "put", "aria-label": says, "aria-pressed": on },
         make("span", { className: "thumb" },
           make("img", { src: picture, alt: "" }),
           make("span", { className: "length", text: `${settings.duration_s.toFixed(1)} s` })),
@@ -134,7 +136,9 @@ export class Takes extends Part {
           make("span", { className: "number", text: `${t("seed")} ${settings.seed}` }))),
       make("div", { className: "tools" },
         make("span", { className: "made", text: t("made in {seconds} s", { seconds: seconds.toFixed(1) }) }),
-        make("button", { className: "restore", text: t("Use settings"), "aria-label": t("Use the settings of {name}", { name: whole }) }),
+        make("button", {
+          className: "restore", text: t("Use settings"), "aria-label": t("Use the settings of {name}", { name: whole }),
+        }),
         ...SIDES.map((side) => make("button", {
           className: "mark", text: side, data: { side },
           "aria-label": t("Mark as {side}: {name}", { side, name: whole }), "aria-pressed": this.#marks[side] === run,

@@ -20,7 +20,9 @@ export class Transport extends Part {
     this.on(seek, "pointermove", (event) => { if (seek.hasPointerCapture(event.pointerId)) this.#point(event); });
     this.on(seek, "keydown", (event) => this.#key(event));
     this.on(player, "change", () => this.#look());
-    this.on(canvas, "run", ({ detail: first }) => { if (!canvas.clip) this.#axis(first.duration_s ?? first.settings.duration_s); });
+    this.on(canvas, "run", ({ detail: { duration_s: length, settings } }) => {
+      if (!canvas.clip) this.#axis(length ?? settings.duration_s);
+    });
     this.on(canvas, "clip", () => this.#show());
     player.follow(() => this.#follow(), this.signal);
   }
@@ -40,11 +42,11 @@ export class Transport extends Part {
   }
 
   #follow() {
-    const { position, duration } = player;
+    const { position, duration } = player, values = { position: position.toFixed(1), duration: duration.toFixed(1) };
     this.canvas.find(".playhead").style.left = `${duration ? (100 * position) / duration : 0}%`;
     this.canvas.find(".now").textContent = clock(position);
-    this.seek.setAttribute("aria-valuenow", position.toFixed(1));
-    this.seek.setAttribute("aria-valuetext", t("{position} of {duration} seconds", { position: position.toFixed(1), duration: duration.toFixed(1) }));
+    this.seek.setAttribute("aria-valuenow", values.position);
+    this.seek.setAttribute("aria-valuetext", t("{position} of {duration} seconds", values));
   }
 
   #point(event) {

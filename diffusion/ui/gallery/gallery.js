@@ -1,5 +1,5 @@
-// Examples that start at once: a wall of clips in rows and columns, all of one seed. They are files beside the page, so that
-// neither the queue nor the model is asked; a sound is fetched when it is wanted.
+// Examples that start at once: a wall of clips in rows and columns, all of one seed. They are files beside the page, so
+// that neither the queue nor the model is asked; a sound is fetched when it is wanted.
 import { base64Of, make, placeAfter, PLAY_ICON } from "../shared/dom.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
@@ -16,15 +16,15 @@ export class Gallery extends Part {
 
   constructor({ trigger }, canvas) {
     super();
-    Object.assign(this, { trigger, canvas, root: document.querySelector(".gallery"), base: new URL("gallery/", document.baseURI) });
+    Object.assign(this, { trigger, canvas });
+    this.root = document.querySelector(".gallery");
+    this.base = new URL("gallery/", document.baseURI);
     if (this.root) this.#open(); // else the model has none
   }
 
   async #open() {
-    const answer = await fetch(new URL("index.json", this.base), { cache: "no-cache", signal: this.signal }).catch(() => null);
-    const index = answer?.ok ? await answer.json() : null;
-    if (!index || this.destroyed) return;
-    this.index = index;
+    this.index = await this.#read();
+    if (!this.index || this.destroyed) return;
     this.#build();
     this.#invite();
     this.#offer(this.root.querySelector(".gallery-head").lastElementChild);
@@ -38,19 +38,27 @@ export class Gallery extends Part {
     this.undo(() => { this.root.hidden = true; });
   }
 
+  async #read() {
+    try {
+      const answer = await fetch(new URL("index.json", this.base), { cache: "no-cache", signal: this.signal });
+      return answer.ok ? await answer.json() : null;
+    } catch { return null; } // the server does not answer, or nobody waits any more
+  }
+
   // Plays an example on the canvas, whatever else goes on there; the one that is on pauses, or goes on.
   async #press(cell) {
     if (!cell) return;
     this.#focus(cell);
     this.#wanted = cell;
-    if (player.context.state === "suspended") player.context.resume(); // a press is leave to sound, which a late one is not
+    if (player.context.state === "suspended") player.context.resume(); // a press is leave to sound, a late one is not
     if (cell === this.#on) { player.toggle(); return; }
     const { canvas } = this, goesOn = player.playing && this.#on?.row === cell.row;
+    const place = goesOn ? { position: null, fade: TAKEOVER_S } : { position: 0 };
     cell.element.setAttribute("aria-busy", true);
     try {
       cell.clip ??= await this.#fetch(cell.example);
       if (cell !== this.#wanted) return;
-      await canvas.showClip(cell.clip, { sound: true, ...(goesOn ? { position: null, fade: TAKEOVER_S } : { position: 0 }) });
+      await canvas.showClip(cell.clip, { sound: true, ...place });
       canvas.announce(canvas.titleOf(cell.clip));
       if (!canvas.busy) canvas.say(canvas.titleOf(cell.clip));
     } catch {
@@ -104,7 +112,8 @@ export class Gallery extends Part {
     this.#on = this.#cells.find((cell) => cell.clip?.buffer && cell.clip.buffer === player.buffer) ?? null;
     for (const cell of this.#cells) {
       cell.element.setAttribute("aria-selected", cell === this.#on);
-      if (cell.clip && cell !== this.#on && cell.clip !== clip) delete cell.clip.buffer; // a sound is ten times its file
+      const wanted = cell === this.#on || cell.clip === clip;
+      if (cell.clip && !wanted) delete cell.clip.buffer; // a sound is ten times its file
     }
     for (const offer of this.#offers) offer.hidden = !clip?.example;
     this.#follow();
@@ -130,7 +139,8 @@ export class Gallery extends Part {
 
   // A link beside the page's first words, since the wall hangs below what makes music.
   #invite() {
-    const link = this.own(make("a", { className: "to-gallery", href: "#gallery", text: t("Hear {count} examples", { count: this.#cells.length }) }));
+    const text = t("Hear {count} examples", { count: this.#cells.length });
+    const link = this.own(make("a", { className: "to-gallery", href: "#gallery", text }));
     this.on(link, "click", (event) => {
       event.preventDefault();
       const go = () => {
@@ -147,17 +157,18 @@ export class Gallery extends Part {
   #build() {
     const { clips, seed } = this.index, rows = Object.values(Object.groupBy(clips, ({ names }) => spoken(names)[0]));
     const row = (...children) => make("div", { role: "row" }, ...children);
+    const columns = rows[0].map(({ names }) => make("div", { role: "columnheader", text: spoken(names)[1] }));
     this.grid = this.own(make("div", { className: "cells", role: "grid", "aria-labelledby": "gallery-title" }));
     this.grid.style.setProperty("--columns", rows[0].length);
     this.grid.append(
-      row(make("div", { role: "columnheader" }), ...rows[0].map(({ names }) => make("div", { role: "columnheader", text: spoken(names)[1] }))),
+      row(make("div", { role: "columnheader" }), ...columns),
       ...rows.map((examples, i) => row(
         make("div", { role: "rowheader", text: spoken(examples[0].names)[0] }),
         ...examples.map((example, j) => this.#cell(example, i, j)),
       )),
     );
-    const seeded = this.own(make("span", { text: ` ${t("Seed {seed} chose these clips, not taste; they start at once.", { seed })}` }));
-    this.root.querySelector(".gallery-about").append(seeded);
+    const text = t("Seed {seed} chose these clips, not taste; they start at once.", { seed });
+    this.root.querySelector(".gallery-about").append(this.own(make("span", { text: ` ${text}` })));
     this.root.querySelector(".wall").append(this.grid);
   }
 
@@ -165,7 +176,8 @@ export class Gallery extends Part {
   #cell(example, row, column) {
     const [first, second] = spoken(example.names);
     const element = make("div", {
-      role: "gridcell", html: CELL, tabIndex: column ? -1 : 0, "aria-label": `${first}, ${lower(second)}`, "aria-selected": false,
+      role: "gridcell", html: CELL, tabIndex: column ? -1 : 0,
+      "aria-label": `${first}, ${lower(second)}`, "aria-selected": false,
     });
     element.querySelector("img").src = this.#url(example.picture);
     element.querySelector("span").textContent = second;

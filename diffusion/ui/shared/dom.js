@@ -1,10 +1,12 @@
 // What several parts of the page do with elements, bytes and keys. It imports nothing, so that a report can carry it.
 
-export const PLAY_ICON = '<svg viewBox="0 0 24 24" aria-hidden="true"><path class="to-play" d="M7 4.5v15l13-7.5z"/><path class="to-pause" d="M6 5h4.5v14H6zM13.5 5H18v14h-4.5z"/></svg>';
-export const TYPED = "input:not([type=checkbox], [type=radio], [type=range], [type=button]), textarea, select, [contenteditable], [role=combobox], [role=listbox], dialog";
+export const PLAY_ICON = `<svg viewBox="0 0 24 24" aria-hidden="true">
+<path class="to-play" d="M7 4.5v15l13-7.5z"/><path class="to-pause" d="M6 5h4.5v14H6zM13.5 5H18v14h-4.5z"/></svg>`;
+export const TYPED = "input:not([type=checkbox], [type=radio], [type=range], [type=button]), textarea, select, "
+  + "[contenteditable], [role=combobox], [role=listbox], dialog";
 
-// make("p", { className: "quiet", text: "Hello", "aria-label": "Greeting" }, child, ...): `text` and `html` fill the element,
-// `data` is its dataset, names in lower case with a hyphen are attributes, all others properties.
+// make("p", { className: "quiet", text: "Hello", "aria-label": "Greeting" }, child, ...): `text` or `html` fills the
+// element, `data` is its dataset, `role` and names with a hyphen are attributes, all others properties.
 export function make(tag, { text, html, data = {}, ...more } = {}, ...children) {
   const element = document.createElement(tag);
   if (tag === "button") element.type = "button";
@@ -46,7 +48,8 @@ export async function paint(image, uri) {
 
 // What `actions` has for a key that was pressed; nothing if it is typed into a field, or the browser's.
 export function actionOf(event, actions) {
-  if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPED)) return undefined;
+  if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
+  if (event.isComposing || event.target.closest?.(TYPED)) return undefined;
   return actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
 }
 

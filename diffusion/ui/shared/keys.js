@@ -3,14 +3,16 @@ import { actionOf, make } from "./dom.js";
 import { Part } from "./part.js";
 import { t } from "./words.js";
 
-const PRESSED = "button, a[href], summary, input, [role=slider], [role=button], [role=radio], [tabindex]:not([tabindex='-1'])";
+const PRESSED = "button, a[href], summary, input, [role=slider], [role=button], [role=radio], "
+  + "[tabindex]:not([tabindex='-1'])";
 const MOVED = "[type=range], [type=radio], [role=slider], [role=radiogroup], [role=tablist], fieldset";
-const TAKEN = { " ": PRESSED, ArrowLeft: MOVED, ArrowRight: MOVED }; // key -> controls that have a use of their own for it
+const TAKEN = { " ": PRESSED, ArrowLeft: MOVED, ArrowRight: MOVED }; // key -> elements that have a use of their own
 
 export class Keys extends Part {
   #actions;
 
-  // `rows` are those of the list: {shown: ["G"], text: "Generate", actions: {g: () => {}}}. An action that gives false was none.
+  // `rows` are those of the list: {shown: ["G"], text: "Generate", actions: {g: () => {}}}. An action that gives false
+  // was none.
   constructor(rows) {
     super();
     const all = [...rows, { shown: ["?"], text: t("This list"), actions: { "?": () => this.list.togglePopover() } }];
@@ -30,7 +32,10 @@ export class Keys extends Part {
 
 // A button with `popovertarget="keys"` opens it.
 function listOf(rows) {
-  return make("div", { id: "keys", popover: "auto", role: "dialog", "aria-label": t("Keys") }, make("h2", { text: t("Keys") }),
-    make("dl", {}, ...rows.map(({ shown, text }) => make("div", {},
-      make("dt", {}, ...shown.map((key) => make("kbd", { text: key }))), make("dd", { text })))));
+  const lines = rows.map(({ shown, text }) => make("div", {},
+    make("dt", {}, ...shown.map((key) => make("kbd", { text: key }))),
+    make("dd", { text })));
+  return make("div", { id: "keys", popover: "auto", role: "dialog", "aria-label": t("Keys") },
+    make("h2", { text: t("Keys") }),
+    make("dl", {}, ...lines));
 }

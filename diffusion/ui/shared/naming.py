@@ -65,7 +65,8 @@ def _named(settings: Settings, french: bool) -> dict[str, str]:
     words = {name: _word(name, labels[name], french) for name in _in_order(labels)}
     first = {name: words.pop(name) for name in ("style", "ensemble") if name in words}
     tonality = " ".join(words.pop(name) for name in ("key", "mode") if name in words)
-    return {name: word for name, word in {**first, "mode": tonality, **words}.items() if word}
+    named = first | {"mode": tonality} | words
+    return {name: word for name, word in named.items() if word}
 
 
 def _word(name: str, value: str, french: bool) -> str:

@@ -24,7 +24,8 @@ export class Player extends EventTarget {
   #context;
   #sound = null; // {buffer, gain}
   #bus = null; // the gain of all that sounds between a start and a pause
-  #voice = null; // what is heard: {source, out, offset, started, jumped}; at `started` on the context's clock it is at `offset`
+  // What is heard: {source, out, offset, started, jumped}; at `started` on the context's clock it is at `offset`.
+  #voice = null;
   #position = 0; // of the playhead in seconds, while paused
   #loop = true;
 
@@ -53,7 +54,9 @@ export class Player extends EventTarget {
   get loop() { return this.#loop; }
 
   // What is heard now, in seconds: sound leaves the loudspeaker later than the context's clock says.
-  get position() { return this.#voice ? this.#at(this.context.currentTime - (this.context.outputLatency || 0)) : this.#position; }
+  get position() {
+    return this.#voice ? this.#at(this.context.currentTime - (this.context.outputLatency || 0)) : this.#position;
+  }
 
   set loop(on) {
     const voice = this.#voice;
@@ -66,8 +69,8 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  // Another sound takes over where the old one is, or at `position`, over `fade` seconds; `gain` is linear, `correlation`
-  // that of the two sounds, from 0 to 1.
+  // Another sound takes over where the old one is, or at `position`, over `fade` seconds. `gain` is linear; how alike
+  // the two sounds are is their `correlation`, from 0 to 1.
   show(buffer, { fade = SWITCH_S, gain = 1, position = null, correlation = 1 } = {}) {
     const when = this.#booked();
     this.#position = Math.min(position ?? this.#at(when), buffer.duration);
@@ -130,7 +133,7 @@ export class Player extends EventTarget {
   }
 
   // From `when` on the sound is heard from the playhead on; what was heard fades out meanwhile.
-  // A fade is a gain of its own, booked once and never taken back, so it has no step whatever else happens while it lasts.
+  // A fade is a gain of its own, booked once and never taken back: it has no step whatever else happens while it lasts.
   #begin(when, fade, jumped, correlation = 1) {
     const { context } = this, { buffer, gain } = this.#sound;
     const [source, into, out] = [context.createBufferSource(), context.createGain(), context.createGain()];

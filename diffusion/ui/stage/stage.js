@@ -11,8 +11,9 @@ const TAKES = 16;
 
 // Clickers send page keys, a full stop or B, and F5.
 const ACTIONS = {
-  " ": "play", ArrowRight: "next", PageDown: "next", ArrowLeft: "back", PageUp: "back", ArrowUp: "up", ArrowDown: "down",
-  b: "black", ".": "black", e: "reveal", f: "full", Escape: "leave", Enter: "retry", F5: "start", "?": "help",
+  " ": "play", ArrowRight: "next", PageDown: "next", ArrowLeft: "back", PageUp: "back", ArrowUp: "up",
+  ArrowDown: "down", b: "black", ".": "black", e: "reveal", f: "full", Escape: "leave", Enter: "retry", F5: "start",
+  "?": "help",
 };
 
 export class Stage extends Part {
@@ -31,8 +32,8 @@ export class Stage extends Part {
   #cut = false; // the network went away after the page had come
   #quiet = null;
 
-  // The facts that it reads: after `stall_ms` without a word a run is replaced by a clip that was made before; `presets`
-  // [{name, race}] are on the number keys; `turn` is the title of the label that up and down turn.
+  // The facts that it reads: after `stall_ms` without a word a run is replaced by a clip that was made before;
+  // `presets`, [{name, race}], are on the number keys; `turn` is the title of the label that up and down turn.
   constructor({ facts, server, trigger }, canvas, race, reveal) {
     super();
     Object.assign(this, { facts, server, trigger, canvas, race, reveal });
@@ -43,9 +44,14 @@ export class Stage extends Part {
     this.on(canvas, "clip", () => this.#shown());
     this.on(race, "ready", ({ detail: lane }) => { if (this.#on && this.#black === null) race.hear(lane); });
     this.on(window, "keydown", (event) => this.#press(event), { capture: true });
-    this.on(window, "offline", () => { this.#cut = true; if (this.#ask) this.#standIn(t("No connection: this clip was made before.")); });
     this.on(window, "online", () => { this.#cut = false; });
-    this.on(document, "refused", () => { if (this.#on && this.#ask) this.#standIn(t("The live run failed: this clip was made before.")); });
+    this.on(window, "offline", () => {
+      this.#cut = true;
+      if (this.#ask) this.#standIn(t("No connection: this clip was made before."));
+    });
+    this.on(document, "refused", () => {
+      if (this.#on && this.#ask) this.#standIn(t("The live run failed: this clip was made before."));
+    });
     this.on(document, "fullscreenchange", () => {
       if (!document.fullscreenElement && this.#full) { this.#full = false; this.leave(); }
     });
@@ -87,7 +93,8 @@ export class Stage extends Part {
   #press(event) {
     if (!this.#on || event.ctrlKey || event.metaKey || event.altKey) return;
     if ([" ", "Enter"].includes(event.key) && event.target.closest?.("#stage button")) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key, action = ACTIONS[key] ?? (/^[1-9]$/.test(key) ? key : null);
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const action = ACTIONS[key] ?? (/^[1-9]$/.test(key) ? key : null);
     event.stopImmediatePropagation(); // no other key means anything here
     if (!action) return;
     event.preventDefault();
@@ -114,7 +121,7 @@ export class Stage extends Part {
     else if (action === "help") this.#help();
   }
 
-  // Asks for the clip on show in another way: a preset, a new seed, or the seed held and a turn to another value of a label.
+  // Asks for the clip on show in another way: a preset, a new seed, or the seed held and another value of a label.
   #want(wish, preset = this.#preset) {
     this.#preset = preset;
     if (this.#cut) { this.#standIn(t("No connection: this clip was made before.")); return; }
@@ -138,7 +145,8 @@ export class Stage extends Part {
 
   #watch() {
     this.cancel(this.#stall);
-    this.#stall = this.later(Number(this.root.dataset.stallMs), () => this.#standIn(t("The live run is late: this clip was made before.")));
+    const late = () => this.#standIn(t("The live run is late: this clip was made before."));
+    this.#stall = this.later(Number(this.root.dataset.stallMs), late);
   }
 
   #hear(event) {
@@ -219,11 +227,9 @@ export class Stage extends Part {
   #count() {
     if (!this.#on) return;
     const { clip, frame } = this.canvas;
-    if (frame) {
-      this.line.textContent = t("step {index} of {total} · {evaluations} evaluations · {seconds} s", { ...frame, seconds: frame.seconds.toFixed(1) });
-    } else if (clip) {
-      this.line.textContent = t("{steps} steps · {evaluations} evaluations · made in {seconds} s", { ...clip.settings, seconds: clip.seconds.toFixed(1) });
-    }
+    const values = { ...clip?.settings, ...frame, seconds: (frame ?? clip)?.seconds.toFixed(1) };
+    if (frame) this.line.textContent = t("step {index} of {total} · {evaluations} evaluations · {seconds} s", values);
+    else if (clip) this.line.textContent = t("{steps} steps · {evaluations} evaluations · made in {seconds} s", values);
   }
 
   #note(text) {
@@ -234,8 +240,8 @@ export class Stage extends Part {
   // The code of the clip on show; without a connection only those that are known already.
   async #code(clip) {
     if (clip.handout && !this.#codes.has(clip.handout) && !this.#cut) {
-      const page = new URL(".", document.baseURI).href.split("?")[0];
-      try { this.#codes.set(clip.handout, await this.server.phone({ page, handout: clip.handout })); } catch { /* no code */ }
+      const { handout } = clip, page = new URL(".", document.baseURI).href.split("?")[0];
+      try { this.#codes.set(handout, await this.server.phone({ page, handout })); } catch { /* no code */ }
       if (this.canvas.clip !== clip) return;
     }
     const code = this.#codes.get(clip.handout);
@@ -291,10 +297,14 @@ export class Stage extends Part {
     this.piece = make("h2", { className: "piece" });
     this.line = make("p", { className: "line" });
     this.remark = make("p", { className: "remark", hidden: true });
-    this.phone = make("figure", { className: "phone", hidden: true }, make("div", { className: "code" }), make("figcaption"));
-    this.root = this.own(make("section", { id: "stage", hidden: true, tabIndex: -1, "aria-label": t("Stage"), data: { stallMs: this.facts.stall_ms } },
+    this.phone = make("figure", { className: "phone", hidden: true },
+      make("div", { className: "code" }),
+      make("figcaption"));
+    const words = make("div", { className: "words" }, this.piece, this.line, this.remark);
+    const data = { stallMs: this.facts.stall_ms };
+    this.root = this.own(make("section", { id: "stage", hidden: true, tabIndex: -1, "aria-label": t("Stage"), data },
       this.keys,
-      make("div", { className: "bar" }, make("div", { className: "words" }, this.piece, this.line, this.remark), this.phone),
+      make("div", { className: "bar" }, words, this.phone),
       make("div", { className: "curtain" })));
     (this.canvas.element.closest(".contain") ?? document.body).append(this.root);
     this.on(this.keys, "focusin", () => this.#help());
@@ -304,7 +314,8 @@ export class Stage extends Part {
       if (event.detail) button.blur(); // by hand: the next press of the space bar is for the music
       this.act(button.dataset.act);
     });
-    this.opener = this.own(make("button", { className: "stage-open", text: t("Stage"), title: t("Stage: the canvas alone, for a room") }));
+    const title = t("Stage: the canvas alone, for a room");
+    this.opener = this.own(make("button", { className: "stage-open", text: t("Stage"), title }));
     document.querySelector("[data-slot=stage]").append(this.opener);
     this.on(this.opener, "click", () => { this.enter(); this.#screen(); });
     this.undo(() => this.leave());
@@ -313,12 +324,17 @@ export class Stage extends Part {
   // The keys as buttons: [what it does, the key, its word, what a screen reader says instead].
   #legend() {
     const { presets, turn } = this.facts, label = turn && t(turn);
-    const turns = [["up", "↑", "", t("{label}: the one before", { label })], ["down", "↓", label, t("{label}: the next one", { label })]];
+    const turns = [
+      ["up", "↑", "", t("{label}: the one before", { label })],
+      ["down", "↓", label, t("{label}: the next one", { label })],
+    ];
     const rows = [
       ...presets.map(({ name }, index) => [`${index + 1}`, `${index + 1}`, name]),
       ["play", t("Space"), t("Play")], ["next", "→", t("New noise")], ["back", "←", t("Back")], ...(turn ? turns : []),
-      ["reveal", "E", t("Emerge")], ["black", "B", t("Black")], ["full", "F", t("Screen")], ["leave", "Esc", t("Leave")],
+      ["reveal", "E", t("Emerge")], ["black", "B", t("Black")], ["full", "F", t("Screen")],
+      ["leave", "Esc", t("Leave")],
     ];
-    return rows.map(([act, key, text, said = text]) => make("button", { data: { act }, "aria-label": said }, make("kbd", { text: key }), text));
+    return rows.map(([act, key, text, said = text]) =>
+      make("button", { data: { act }, "aria-label": said }, make("kbd", { text: key }), text));
   }
 }
