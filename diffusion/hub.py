@@ -78,7 +78,7 @@ def _push(repository: str, kind: str, folder: Path, files: tuple[str, ...], priv
     if not _ID.fullmatch(repository):
         raise ValueError(f"{kind}: got {repository!r}, need owner/name")
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # the latter is no OSError
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]  # the latter is no OSError
 
     api = HfApi()
     try:

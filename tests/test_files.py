@@ -13,9 +13,14 @@ from diffusion.files import check_file, check_folder, write_text, written
 def test_what_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "before: Größe")
-    with pytest.raises(KeyboardInterrupt), written(path) as partial:
-        partial.write_text("half", encoding="utf-8")
-        raise KeyboardInterrupt
+
+    def fail() -> None:
+        with written(path) as partial:
+            partial.write_text("half", encoding="utf-8")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
     assert path.read_text(encoding="utf-8") == "before: Größe"
     assert [each.name for each in tmp_path.iterdir()] == ["file.txt"]
 
@@ -45,7 +50,7 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=f"out: got {path}, .*{words}"):
             check_file("out", path, ".wav")
-    with pytest.raises(ValueError, match="out: got .*/file/below, which cannot be made"):
+    with pytest.raises(ValueError, match=r"out: got .*/file/below, which cannot be made"):
         check_folder("out", tmp_path / "file" / "below")
     with pytest.raises(ValueError, match="out: got /proc, but /proc cannot be written"):
         check_folder("out", Path("/proc"))

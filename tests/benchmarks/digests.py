@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from diffusion.samplers import SAMPLERS
 from diffusion.checkpoint import find_checkpoint
 from diffusion.engine import Clip, Preview
+from diffusion.samplers import SAMPLERS
 from diffusion.studio import Studio, open_studio
 from diffusion.theory import STEPPED_GRIDS
 

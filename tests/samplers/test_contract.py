@@ -113,14 +113,14 @@ def test_one_step_draws_no_noise(sampler):
     assert last.x.isfinite().all()
 
 
-@pytest.mark.parametrize("name", DETERMINISTIC)
+@pytest.mark.parametrize("name", sorted(DETERMINISTIC))
 def test_deterministic_samplers_draw_no_noise(name):
     x = torch.randn(2, *SHAPE)
     *_, last = SAMPLERS[name].steps(gaussian(), x, uniform_grid(Cosine(), 6), cond={}, noise=NoNoise())
     assert last.x.isfinite().all()
 
 
-@pytest.mark.parametrize("name", SAMPLERS.keys() - DETERMINISTIC)
+@pytest.mark.parametrize("name", sorted(SAMPLERS.keys() - DETERMINISTIC))
 def test_stochastic_samplers_draw_each_noise_once(name):
     """From 1 without a gap, and none in the last update."""
     draws = []

@@ -5,6 +5,7 @@ import { player } from "../shared/player.js";
 import { spoken, t } from "../shared/words.js";
 
 const FRAME_MS = 50; // pictures come faster than anyone can look on a fast machine: each stays for a moment
+const BACKLOG = 24; // pictures; of more than a film has, those in between are left out
 const TAKEOVER_S = 0.25; // the same noise with other words goes on where the clip before it is
 const ASK_MS = 700; // between two questions to the server about the run
 const ANSWER_MS = 5000; // a server that takes longer does not answer
@@ -208,7 +209,8 @@ export class Canvas extends Part {
       if (!this.busy) break; // over meanwhile: nothing to ask
       const run = await this.#ask();
       if (run?.place && this.waiting) this.say(t("You are number {place} in the queue.", run));
-      misses = run?.place || run?.running ? 0 : misses + (run ? ABSENT : SILENT);
+      const here = this.#queue.length || this.#pending; // what has come is still being drawn
+      misses = run?.place || run?.running || here ? 0 : misses + (run ? ABSENT : SILENT);
       if (misses < PATIENCE || !this.busy) continue;
       this.#giveUp(run ? t("The run is lost. Generate it again.") : t("The server does not answer."));
     }
@@ -267,6 +269,7 @@ export class Canvas extends Part {
     if (this.#drawing) return;
     this.#drawing = true;
     while (this.#queue.length) {
+      this.#queue.splice(0, this.#queue.length - BACKLOG);
       const frame = this.#queue.shift();
       await this.#picture(frame, frame);
       if (this.#queue.length || this.#pending) await this.rest(FRAME_MS);
