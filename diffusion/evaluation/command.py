@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     several("--rules", Plan.rules, "NAME", SETTINGS["guidance_rule"].help)
     several("--samplers", Plan.samplers, "NAME", SETTINGS["sampler"].help)
     several("--grids", Plan.grids, "NAME", SETTINGS["grid"].help)
-    several("--lengths", Plan.lengths, "L", "Of clips, in lengths of those that the checkpoint was trained on.", float)
+    several("--lengths", Plan.lengths, "L", "Lengths of clips, as multiples of that in training.", float)
     parser.add_argument("--batch", type=int, default=Plan.batch, help="clips generated together (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=Plan.seed, help="seed of everything drawn (default: %(default)s)")
     parser.add_argument("--compile", action="store_true", help="compile the network first: quicker after a minute")

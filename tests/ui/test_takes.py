@@ -352,7 +352,7 @@ REFUSED = [
     ("deep.json", b'{"style": ' + b"[" * 9000 + b"]" * 9000 + b"}", "deep.json holds JSON, but not the settings"),
     ("long.json", b" " * 70_000 + b"{}", "long.json is too long for settings: 69 KB"),
     ("jazz.json", json.dumps({**SETTINGS, "style": "jazz"}).encode(), "jazz.json was not restored. style: got 'jazz'"),
-    ("none.json", b"{}", "none.json was not restored. style: got nothing"),
+    ("none.json", b"{}", "none.json was not restored. seed: got nothing"),
     ("more.json", json.dumps({**SETTINGS, "tempo": 90}).encode(), "more.json was not restored. tempo: got 90"),
     ("steps.json", json.dumps({**SETTINGS, "steps": 1e9}).encode(), "steps: got 1000000000, allowed a whole number"),
     ("knob.json", json.dumps({**SETTINGS, "knobs": {"eta": 2}}).encode(), "knobs: got eta = 2, but unipc has"),
