@@ -185,7 +185,8 @@ def _meaning(text: str | None) -> str:
     word = " ".join((text or "").split())
     if seed < 0 or word == str(seed):
         return ""
-    return f'<span data-seed="{seed}"><b>{escape(shorten(word, 16, placeholder="…"))}</b> = seed {seed}</span>'
+    name = escape(shorten(word, 16, placeholder="…"))
+    return f'<span data-seed="{seed}"><b>{name}</b> = <span>seed</span> {seed}</span>'  # which the page translates
 
 
 def _knob(sampler: str, name: str, knob: Mapping[str, Any]) -> Any:
