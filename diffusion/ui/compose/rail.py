@@ -61,7 +61,7 @@ class Rail:
         given = dict(zip(self.knobs, values[len(arguments) :], strict=True))
         for name, value in arguments.items():
             setting = self.studio.settings[name]
-            if value is None and isinstance(setting, Number):
+            if value is None and isinstance(setting, Number) and not isinstance(setting, Seed):
                 raise ValueError(f"{name}: got nothing, allowed {setting.range[0]} to {setting.range[1]}")
         knobs = {name: value for (sampler, name), value in given.items() if sampler == arguments["sampler"]}
         text = (arguments["seed"] or "").strip()
