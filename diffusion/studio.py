@@ -24,7 +24,6 @@ from diffusion.samplers import SAMPLERS
 from diffusion.settings import (
     ANY,
     DRAWN,
-    LABELS,
     PRESETS,
     RESULTS,
     SETTINGS,
@@ -74,11 +73,6 @@ class Studio:
         if not isinstance(self.codec, LogMel):
             raise ValueError(f"checkpoint: got {self.name}, whose output is of kind {self.codec.medium}, need sound")
         return self.codec
-
-    @property
-    def own_labels(self) -> tuple[str, ...]:
-        """The labels that only this model knows."""
-        return tuple(name for name in self.labels if name not in LABELS)
 
     def options(self) -> dict[str, Any]:
         """Choices, ranges, defaults and a sentence for every setting, as JSON values."""
