@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from serving import PATIENCE_S, free_port, serving
 from test_access import violations
-from visitor import choose_sampler, finished, generate, message, player, quick
+from visitor import choose_sampler, endless, finished, generate, message, player, quick
 
 from diffusion import gallery
 from diffusion.request import Request
@@ -187,7 +187,7 @@ def test_its_settings_come_to_the_rail_and_generate_makes_a_variation(visit) -> 
 def test_a_run_that_is_under_way_goes_on(visit) -> None:
     page = visit()
     choose_sampler(page, "DDPM")
-    quick(page, 1000, seed=8)
+    endless(page, 8)
     generate(page)
     page.wait_for_function("document.querySelector('.panes').dataset.index >= 1")
     press(page, "Chorale, flute")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from visitor import SEED, both_widths, finished, generate, player, quick, write_seed
+from visitor import SEED, both_widths, endless, finished, generate, player, quick, write_seed
 
 from diffusion.ui.compose.race import RACE
 
@@ -30,7 +30,7 @@ def test_space_plays_and_pauses(visit) -> None:
 @both_widths
 def test_g_generates_s_stops_r_rolls_and_l_locks(visit) -> None:
     page = visit()
-    quick(page, 1000, SEED)
+    endless(page, SEED)
     nowhere(page)
     page.keyboard.press("l")
     assert locked(page)

@@ -10,6 +10,7 @@ from visitor import (
     both_widths,
     choose,
     choose_sampler,
+    endless,
     finished,
     generate,
     message,
@@ -125,7 +126,7 @@ def test_the_film_walks_back_to_the_noise(visit) -> None:
 @both_widths
 def test_stopping_keeps_what_the_model_believed(visit) -> None:
     page = visit()
-    quick(page, 1000)
+    endless(page)
     choose_sampler(page, "DDPM")
     generate(page)
     page.wait_for_function("document.querySelector('.panes').dataset.index >= 2")
@@ -192,7 +193,7 @@ def test_two_visitors_do_not_disturb_one_another(visit, studio: Studio) -> None:
 
 def test_one_visitor_leaves_and_the_others_clip_comes(visit) -> None:
     leaving, staying = visit(), visit()
-    quick(leaving, 1000)
+    endless(leaving)
     quick(staying, 4, SEED)
     generate(leaving)
     leaving.wait_for_function("document.querySelector('.panes').dataset.index >= 1")

@@ -45,18 +45,23 @@ def choose_sampler(page, title: str) -> None:
     page.get_by_role("option", name=title, exact=True).click()
 
 
-def quick(page, steps: int = 3, seed: int | None = None) -> None:
-    """The shortest clip that there is."""
+def quick(page, steps: int = 3, seed: int | None = None, duration_s: float = 2.56) -> None:
+    """The shortest clip that there is, or another."""
     unfold(page, "advanced")
     settled = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     for _ in range(50):  # a fold that has just opened may put its own value back
-        number(page, "duration_s", 2.56)
+        number(page, "duration_s", duration_s)
         page.evaluate(settled)
-        if page.locator("#duration_s input[type=number]").input_value() == "2.56":
+        if page.locator("#duration_s input[type=number]").input_value() == str(duration_s):
             break
     number(page, "steps", steps)
     if seed is not None:
         write_seed(page, seed)
+
+
+def endless(page, seed: int | None = None) -> None:
+    """The longest clip that there is, in as many steps as there are: it goes on until somebody ends it."""
+    quick(page, 1000, seed, 40.96)
 
 
 def generate(page) -> None:
