@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -11,10 +11,16 @@ from torch import Tensor
 
 from diffusion.checkpoint import Configuration
 from diffusion.codecs import LogMel
-from diffusion.conditions import Conditions
+from diffusion.conditions import Conditions, part_of
 from diffusion.corrections import CORRECTIONS
+from diffusion.edits import (
+    Blend,
+    Blended,
+    Sources,
+)
 from diffusion.request import Request, check_batch
-from diffusion.theory import GRIDS, Cond, Denoiser, Estimate, Schedule, SeededNoise, Step
+from diffusion.samplers import Sampler
+from diffusion.theory import Cond, Denoiser, Estimate, Noise, Schedule, SeededNoise, Step, jump
 
 
 class Stop(Protocol):
@@ -43,19 +49,22 @@ def compose(
     *,
     frames: int | None = None,
     corrections: Collection[str] = CORRECTIONS.keys(),
+    sources: Sources = (),
     stop: Stop | None = None,
     device: torch.device | None = None,
 ) -> Iterator[Step | Composed]:
     """Sample the requests as one batch: the noise, every step, and at last what was composed.
 
-    `denoiser` is the model's, unguided. The requests share the settings in SHARED; ValueError, at once, if they do not.
-    A clip's noise is the same to the bit in every batch. `frames` overrules their duration. Setting `stop` ends the run
-    within one evaluation, and the features are then the last belief (there is at least one).
+    `denoiser` is the model's, unguided. The requests share the settings in SHARED; ValueError, at once, if they do not,
+    and if a source that their edits need is not among `sources` or does not fit. A clip's noise is the same to the bit
+    in every batch. `frames` overrules their duration. Setting `stop` ends the run within one evaluation, and the
+    features are then the last belief (there is at least one).
     """
     check_batch(requests)
     if frames is None:
         frames = frames_of(configuration, requests[0])
-    conditions = Conditions.of(configuration, requests, frames, corrections)
+    part = part_of(configuration, requests[0], frames, sources, device)
+    conditions = Conditions.of(configuration, requests, frames, corrections, part)
     return _compose(denoiser, conditions, stop, device)
 
 
@@ -70,22 +79,37 @@ def frames_of(configuration: Configuration, request: Request) -> int:
 def _compose(
     denoiser: Denoiser, conditions: Conditions, stop: Stop | None, device: torch.device | None
 ) -> Iterator[Step | Composed]:
-    first, seeds = conditions.requests[0], conditions.seeds
-    noise = SeededNoise(seeds)
+    first, watch = conditions.requests[0], _Watch(stop)
+    asked, times = _Counted(denoiser, watch), first.times(denoiser.schedule)
+    believing, cond = conditions.believing(asked, device)
+    watched, noise = _Watched(believing, watch), _noise(conditions.requests)
+    method: Sampler = first.method
+    if relay := first.forked(watched, cond, noise):
+        before = conditions.of_parents()
+        believing, cond = before.believing(asked, device)
+        watched, noise, method = _Watched(believing, watch), _noise(before.requests), relay
     shape = conditions.configuration.features.shape(conditions.frames)
-    x = noise(0, torch.empty(len(seeds), *shape, device=device))
-    watched = _Watched(conditions.guide(denoiser), stop)
-    times = GRIDS[first.grid](watched.schedule, first.steps)
+    x = noise(0, torch.empty(len(conditions.requests), *shape, device=device))
+    if "transform" in first.edits and conditions.part is not None:
+        x = jump(conditions.part.features.expand_as(x), denoiser.schedule(times[0]), x)
     step: Step | None = None
     try:
-        for step in first.method.steps(watched, x, times, cond=conditions.cond(device), noise=noise):
-            yield step
+        for step in method.steps(watched, x, times, cond=cond, noise=noise):
+            yield replace(step, evaluations=watch.evaluations)
         assert step is not None
-        yield Composed(conditions.finish(step.x, step.t), conditions.drawn_words, watched.evaluations, None)
+        yield Composed(conditions.finish(step.x, step.t), conditions.drawn_words, watch.evaluations, None)
     except _Stopped:
         assert step is not None
-        assert watched.belief is not None
-        yield Composed(watched.belief, conditions.drawn_words, watched.evaluations, step.index)
+        assert watch.belief is not None
+        yield Composed(watch.belief, conditions.drawn_words, watch.evaluations, step.index)
+
+
+def _noise(requests: Sequence[Request]) -> Noise:
+    """The noise of each clip's seed, blended with that of others where an edit says so."""
+    own, blend = SeededNoise([each.seed for each in requests]), requests[0].edited.get("blend")
+    if not isinstance(blend, Blend):
+        return own
+    return Blended([own, *(SeededNoise([seed] * len(requests)) for seed in blend.seeds)], blend.weights)
 
 
 class _Stopped(Exception):
@@ -93,22 +117,44 @@ class _Stopped(Exception):
 
 
 @dataclass
-class _Watched:
-    """Keeps the last belief of one run, counts its evaluations, and refuses to go on once `stop` is set."""
+class _Watch:
+    """What is seen of one run: its evaluations so far, and its last belief. `stop` ends it."""
+
+    stop: Stop | None
+    belief: Tensor | None = None
+    evaluations: int = 0
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """The model's denoiser, which counts its evaluations, and refuses to go on once the watch is to stop."""
 
     inner: Denoiser
-    stop: Stop | None
-    belief: Tensor | None = field(default=None, init=False)
-    evaluations: int = field(default=0, init=False)
+    watch: _Watch
 
     @property
     def schedule(self) -> Schedule:
         return self.inner.schedule
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
-        if self.stop is not None and self.stop.is_set() and self.belief is not None:
+        if self.watch.stop is not None and self.watch.stop.is_set() and self.watch.belief is not None:
             raise _Stopped
+        self.watch.evaluations += 1
+        return self.inner(x_t, t, cond)
+
+
+@dataclass(frozen=True)
+class _Watched:
+    """The denoiser that a sampler asks, whose last belief is kept."""
+
+    inner: Denoiser
+    watch: _Watch
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.inner.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
         estimate = self.inner(x_t, t, cond)
-        self.belief = estimate.x0
-        self.evaluations += 1
+        self.watch.belief = estimate.x0
         return estimate

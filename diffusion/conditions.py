@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,9 +18,35 @@ from diffusion.corrections import CORRECTIONS, ENDING, ENDINGS, LEAST_S, RELEASE
 from diffusion.data.labels import GUIDED
 from diffusion.data.prior import draw
 from diffusion.denoisers import GUIDANCE_RULES, Constrained, Guided, Interval
+from diffusion.edits import (
+    Continue,
+    Inpaint,
+    Inpainted,
+    Rolled,
+    Sectioned,
+    Sources,
+    Timeline,
+    Transform,
+    heard_pulse,
+    needed,
+    read_mask,
+    shares,
+    whole_beats,
+)
+from diffusion.edits.timeline import BAR_BEATS, FADE_S
 from diffusion.request import Request
 from diffusion.settings import ANY
-from diffusion.theory import Denoiser, Stream, schedule_from, stream
+from diffusion.theory import Cond, Denoiser, Stream, schedule_from, stream
+
+
+@dataclass(frozen=True)
+class SourcePart:
+    """Features (*shape) of a source, where they are needed. Those in `keep`, which broadcasts to them, stay; None if
+    none has to.
+    """
+
+    features: Tensor
+    keep: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -28,7 +54,8 @@ class Conditions:
     """The requests of a batch, for one model.
 
     `known` has for each clip the index of each label, counted from 1, 0 for what is open: what was `chosen`, and what
-    was `drawn` of the rest. `frames` is the length of the features. Of CORRECTIONS those named are made.
+    was `drawn` of the rest. `frames` is the length of the features. Of CORRECTIONS those named are made. `part` is what
+    an edit takes of a source.
     """
 
     configuration: Configuration
@@ -37,6 +64,7 @@ class Conditions:
     chosen: Sequence[Mapping[str, int]]
     drawn: Sequence[Mapping[str, int]]
     corrections: frozenset[str] = frozenset(CORRECTIONS)
+    part: SourcePart | None = None
 
     @classmethod
     def of(
@@ -45,22 +73,33 @@ class Conditions:
         requests: Sequence[Request],
         frames: int,
         corrections: Collection[str] = CORRECTIONS.keys(),
+        part: SourcePart | None = None,
     ) -> Conditions:
         """The labels of the requests, and what the seeds draw of those left open.
 
-        ValueError for an unknown correction.
+        Beside a source nothing is drawn: it has a key and a beat of its own. ValueError for an unknown correction.
         """
         for name in corrections:
             if name not in CORRECTIONS:
                 raise ValueError(f"corrections: got {name!r}, allowed {', '.join(CORRECTIONS)}")
         values = {name: [ANY, *each] for name, each in configuration.labels.items()}
         chosen = [{name: values[name].index(each.label(name)) for name in values} for each in requests]
-        drawn = [draw(configuration.prior, labels, each.seed) for labels, each in zip(chosen, requests, strict=True)]
-        return cls(configuration, requests, frames, chosen, drawn, frozenset(corrections))
+        drawn = [
+            draw(configuration.prior, labels, each.own_seed) for labels, each in zip(chosen, requests, strict=True)
+        ]
+        if part is not None:
+            drawn = [{} for _ in requests]
+        return cls(configuration, requests, frames, chosen, drawn, frozenset(corrections), part)
+
+    def of_parents(self) -> Conditions:
+        """Those of the requests that these are forked from."""
+        parents = [each.parent or each for each in self.requests]
+        return Conditions.of(self.configuration, parents, self.frames, self.corrections, self.part)
 
     @property
     def seeds(self) -> list[int]:
-        return [each.seed for each in self.requests]
+        """Of each clip the seed that decides what is not its noise."""
+        return [each.own_seed for each in self.requests]
 
     @cached_property
     def known(self) -> list[Mapping[str, int]]:
@@ -73,11 +112,46 @@ class Conditions:
         return [{name: labels[name][index - 1] for name, index in each.items()} for each in self.drawn]
 
     def cond(self, device: torch.device | None = None) -> dict[str, Tensor]:
-        """What the network is told of the clips, as `told` has it."""
-        return told(self.configuration, self.known, self.seeds, device)
+        """What the network is told of the clips, as `told` has it; the pulse of a loop has whole beats, and beside a
+        source its beats are where they are heard there.
+        """
+        cond = told(self.configuration, self.known, self.seeds, device)
+        if "pulse" in cond and self.looped:
+            cond["pulse"][:, 0] = whole_beats(cond["pulse"][:, 0], self.frames)
+        if "pulse" in cond and self.part is not None:
+            cond["pulse"] = heard_pulse(cond["pulse"], self.part.features, self.part.keep)
+        return cond
+
+    @property
+    def looped(self) -> bool:
+        return "loop" in self.requests[0].edits
+
+    def believing(self, denoiser: Denoiser, device: torch.device | None = None) -> tuple[Denoiser, Cond]:
+        """The denoiser as `guide` has it, as the edits change it, and what it is told: rolled for a loop, blended along
+        a timeline, and told what is kept.
+        """
+        guided, cond = self._along(Rolled(denoiser) if self.looped else denoiser, device)
+        if self.part is not None and self.part.keep is not None:
+            guided = Inpainted(guided, self.part.features, self.part.keep)
+        return guided, cond
+
+    def _along(self, denoiser: Denoiser, device: torch.device | None) -> tuple[Denoiser, Cond]:
+        """The denoiser as `guide` has it, by section."""
+        timeline = self.requests[0].edited.get("timeline")
+        if not isinstance(timeline, Timeline):
+            return self.guide(denoiser), self.cond(device)
+        borders = [each.from_s * self._mel().frames_per_s for each in timeline.sections]
+        sections = [self, *(self._with(each.labels) for each in timeline.sections)]
+        conds = [each.cond(device) for each in sections]
+        for border, before, cond in zip(borders, conds, conds[1:], strict=False):
+            if "pulse" in cond:  # beats go on from where they are at the border
+                cond["pulse"][:, 1] = before["pulse"][:, 1] + (before["pulse"][:, 0] - cond["pulse"][:, 0]) * border
+        parts = [(each.guide(denoiser), cond) for each, cond in zip(sections, conds, strict=True)]
+        fades = [_bar_s(each) * self._mel().frames_per_s for each in sections[1:]]
+        return Sectioned(parts, shares(borders, fades, self.frames)), conds[0]
 
     def guide(self, denoiser: Denoiser) -> Denoiser:
-        """The denoiser led away from the negatives, and its beliefs kept where data can be.
+        """The denoiser led away from the negatives, or from no label, and its beliefs kept where data can be.
 
         Guidance exaggerates the pulse together with any label: a beat, as a style, is only heard over seconds. It
         begins at the log-SNR `guidance_from`: how a clip moves as a whole is decided before, and stays free.
@@ -95,16 +169,21 @@ class Conditions:
             for name in guidable(self.configuration)
             if name in labels
         }
-        negatives = self._negatives() if "negatives" in self.corrections else {}
+        nearest = "negatives" in self.corrections and first.guidance_against == "negative"
+        negatives = self._negatives() if nearest else {}
         guided = Guided(denoiser, scales, GUIDANCE_RULES[first.guidance_rule], also=("pulse",), negatives=negatives)
         return Constrained(Interval(guided, denoiser, (first.guidance_from, math.inf)), self.kept)
 
     def finish(self, features: Tensor, t: float) -> Tensor:
-        """Features (B, *shape) that a last step from t has left, with the texture that a mean leaves out."""
-        if "texture" not in self.corrections or not self.configuration.texture:
+        """Features (B, *shape) that a last step from t has left, with the texture that a mean leaves out, and with what
+        is kept of a source.
+        """
+        if "texture" in self.corrections and self.configuration.texture:
+            level = schedule_from(self.configuration.schedule)(torch.tensor(t, dtype=torch.float64))
+            features = self.kept(Texture(**self.configuration.texture).added(features, level, self.seeds))
+        if self.part is None or self.part.keep is None:
             return features
-        level = schedule_from(self.configuration.schedule)(torch.tensor(t, dtype=torch.float64))
-        return self.kept(Texture(**self.configuration.texture).added(features, level, self.seeds))
+        return torch.where(self.part.keep, self.part.features.to(features), features)
 
     def kept(self, features: Tensor) -> Tensor:
         """Features (B, *shape) brought to where such data can be: within the bounds, no moment too prominent."""
@@ -121,7 +200,7 @@ class Conditions:
         Its last note is released from RELEASE_S to LEAST_S before its clip ends, as the seed has it.
         """
         ends = [each.get(ENDING) == 1 + ENDINGS.index("ends") for each in self.known]
-        if "ending" not in self.corrections or not any(ends):
+        if "ending" not in self.corrections or self.looped or not any(ends):
             return None
         left_s = [
             stream(seed, Stream.ENDING).uniform(LEAST_S, RELEASE_S) if end else -math.inf
@@ -144,6 +223,17 @@ class Conditions:
             found.append(np.interp(stream(seed, Stream.PROMINENCE).random(), probability, steps))
         return torch.tensor(np.array(found))
 
+    def _with(self, labels: Mapping[str, str]) -> Conditions:
+        """The same clips where other labels hold; what was drawn of the rest stays."""
+        values = {name: [ANY, *each] for name, each in self.configuration.labels.items()}
+        others = {name: values[name].index(value) for name, value in labels.items()}
+        return replace(
+            self,
+            requests=[each.changed(**labels) for each in self.requests],
+            chosen=[{**each, **others} for each in self.chosen],
+            drawn=[{name: index for name, index in each.items() if name not in others} for each in self.drawn],
+        )
+
     def _negatives(self) -> dict[str, Tensor]:
         """For each label that has negatives the index (values + 1,) of each value's, 0 ("any") where it has none."""
         labels = self.configuration.labels
@@ -158,6 +248,42 @@ class Conditions:
         codec = self.configuration.features
         assert isinstance(codec, LogMel), "only music ends, and only music has loud moments"
         return codec.mel
+
+
+def part_of(
+    configuration: Configuration,
+    request: Request,
+    frames: int,
+    sources: Sources = (),
+    device: torch.device | None = None,
+) -> SourcePart | None:
+    """What a request's edit takes of its source for a clip of `frames`; None where no edit begins from one.
+
+    ValueError for a source that is missing, shorter than what is needed of it, or not made of such features.
+    """
+    edit = next((each for each in request.edited.values() if isinstance(each, (Inpaint, Continue, Transform))), None)
+    if edit is None:
+        return None
+    codec = configuration.features
+    shape = codec.shape(frames)
+    source = needed(edit.source, edit.source_s, sources)
+    kept = codec.mel.frames_of(edit.keep_s) if isinstance(edit, Continue) and isinstance(codec, LogMel) else frames
+    found = source.features.shape
+    if found[:-1] != shape[:-1] or not kept <= min(found[-1], frames):
+        raise ValueError(
+            f"edits: got the source {edit.source} of shape {found}, need {kept} of its frames for a clip of {shape}"
+        )
+    features = torch.from_numpy(source.features).to(device)
+    if isinstance(edit, Transform):
+        return SourcePart(features[..., :frames], None)
+    if isinstance(edit, Continue):
+        known = torch.zeros(shape, device=device)
+        known[..., :kept] = features[..., -kept:]
+        return SourcePart(known, torch.arange(frames, device=device) < kept)
+    mask = torch.from_numpy(read_mask(edit.mask)).to(device)
+    if mask.shape != shape[-2:]:
+        raise ValueError(f"edits: inpaint: mask: got one of {tuple(mask.shape)}, need {shape[-2:]} bands and frames")
+    return SourcePart(features[..., :frames], ~mask)
 
 
 def told(
@@ -180,6 +306,13 @@ def told(
         phases = [stream(seed, Stream.PULSE).random() for seed in seeds]
         cond["pulse"] = torch.tensor([*zip(rates, phases, strict=True)], dtype=torch.float32, device=device)
     return cond
+
+
+def _bar_s(conditions: Conditions) -> float:
+    """How long one bar of the clips is, or FADE_S where no beat is known."""
+    beats = [ANY, *conditions.configuration.labels.get("beat", ())]
+    beat = beats[conditions.known[0].get("beat", 0)]
+    return FADE_S if beat == ANY else BAR_BEATS * 60 / float(beat)
 
 
 def guidable(configuration: Configuration) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from diffusion.audio.wav import to_bytes
 from diffusion.checkpoint import Configuration, Removed
 from diffusion.compose import Stop
+from diffusion.edits import Sources
 from diffusion.request import Request
 
 
@@ -82,8 +83,8 @@ class Engine(Protocol):
     @property
     def model(self) -> Model: ...
 
-    def run(self, requests: Sequence[Request], stop: Stop) -> Generator[Preview | Clip]:
-        """The requests as one batch: previews of the first, then a clip for each.
+    def run(self, requests: Sequence[Request], stop: Stop, sources: Sources = ()) -> Generator[Preview | Clip]:
+        """The requests as one batch: previews of the first, then a clip for each. `sources` are what their edits need.
 
         Setting `stop` ends it within one evaluation, and the clips are then what the model believed last (it is asked
         at least once). Closing the iterator ends it without clips. A clip is what it would be alone within

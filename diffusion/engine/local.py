@@ -26,6 +26,7 @@ from diffusion.codecs import LogMel
 from diffusion.compose import Composed, Stop, compose, frames_of
 from diffusion.conditions import guided_label, told
 from diffusion.denoisers import InFormat
+from diffusion.edits import Inpaint, Sources, needed
 from diffusion.engine import Clip, Model, Preview
 from diffusion.networks.compiled import compile_ahead
 from diffusion.networks.precision import fast_dtype
@@ -36,6 +37,8 @@ from diffusion.theory import Cond, Denoiser, Estimate, Level, Schedule, Step
 _log = logging.getLogger(__name__)
 MEL_TOLERANCE_DB = 0.5  # mean over a spectrogram; bf16 against float32 on a CPU measures 0.1, another seed 5 to 16
 SILENCE = np.zeros(0, np.float32)
+LOOP_FRAMES = 64  # of the other end are decoded before and after a loop: a second, further than a decoder looks
+LOOP_FADE_FRAMES = 2  # over which the decodings before and after the seam are led into each other
 
 
 class LocalEngine:
@@ -66,22 +69,21 @@ class LocalEngine:
             str(self.device),
         )
 
-    def run(self, requests: Sequence[Request], stop: Stop) -> Generator[Preview | Clip]:
+    def run(self, requests: Sequence[Request], stop: Stop, sources: Sources = ()) -> Generator[Preview | Clip]:
         """As `Engine.run`."""
         start = time.perf_counter()
         denoiser, configuration = self._denoiser, self._loaded.configuration  # compiled later, it serves later runs
-        for each in compose(denoiser, configuration, requests, stop=stop, device=self.device):
+        for each in compose(denoiser, configuration, requests, sources=sources, stop=stop, device=self.device):
             if isinstance(each, Step):
                 level = denoiser.schedule(torch.tensor(each.s, dtype=torch.float64))
                 yield preview(each, level, time.perf_counter() - start)
             else:
                 share_s = (time.perf_counter() - start) / len(requests)
-                yield from self._clips(requests, each, share_s)
+                yield from self._clips(requests, each, sources, share_s)
 
     def sound(self, features: np.ndarray, decoder: str, most: float) -> np.ndarray:
         """As `Engine.sound`."""
-        batch = torch.from_numpy(features).to(self.device, torch.float32)[None]
-        return self._sound(batch, decoder, most)[0]
+        return self._finished(self._decoded(self._batch(features), decoder), most=most)[0]
 
     def prepare(self, request: Request, compile: bool) -> None:
         """As `Engine.prepare`: a first evaluation without guidance, one with it, and a decoding."""
@@ -125,13 +127,15 @@ class LocalEngine:
         )
         return True
 
-    def _clips(self, requests: Sequence[Request], composed: Composed, share_s: float) -> Generator[Clip]:
+    def _clips(
+        self, requests: Sequence[Request], composed: Composed, sources: Sources, share_s: float
+    ) -> Generator[Clip]:
         labels = self._loaded.configuration.labels
         for request, drawn, features in zip(requests, composed.drawn, composed.features.split(1), strict=True):
             start = time.perf_counter()
             wave, gain, sample_rate_hz = SILENCE, 1.0, 0
             if isinstance(self._codec, LogMel):
-                (wave, gain), sample_rate_hz = self._sound(features, request.decoder), self._codec.sample_rate_hz
+                (wave, gain), sample_rate_hz = self._sound(request, features, sources), self._codec.sample_rate_hz
             settings = {
                 **request.to_dict(),
                 **{name: request.label(name) for name in labels},
@@ -143,13 +147,50 @@ class LocalEngine:
             seconds = share_s + time.perf_counter() - start
             yield Clip(_first(features), settings, seconds, wave, sample_rate_hz, gain)
 
-    def _sound(self, features: Tensor, decoder: str, most: float = math.inf) -> tuple[np.ndarray, float]:
-        """The wave (N,) float32 of features (1, 1, bands, F), and its gain: that of a clip, at most `most`."""
-        codec = self._codecs[decoder]
+    def _sound(self, request: Request, features: Tensor, sources: Sources) -> tuple[np.ndarray, float]:
+        """The wave (N,) float32 of a clip of features (1, 1, bands, F), and its gain.
+
+        A loop is decoded with its other end before either end. Of a clip that was inpainted the source says how much
+        it is amplified, so that what stays is as loud as it was.
+        """
+        if "loop" in request.edits:
+            return self._finished(self._decoded_loop(features, request.decoder), looped=True)
+        wave, inpaint = self._decoded(features, request.decoder), request.edited.get("inpaint")
+        if not isinstance(inpaint, Inpaint):
+            return self._finished(wave)
+        source = needed(inpaint.source, inpaint.source_s, sources).features[..., : features.shape[-1]]
+        return self._finished(wave, like=self._decoded(self._batch(source), request.decoder))
+
+    def _decoded(self, features: Tensor, decoder: str) -> Tensor:
+        """The wave (1, N) of features (1, 1, bands, F), as loud as they say."""
         with self._turn, torch.no_grad():
-            wave = codec.decode(features)
-        gain = clip_gain(wave, codec.mel.sample_rate_hz).clamp(max=most)
-        return finish(wave, codec.mel.sample_rate_hz, gain)[0].cpu().numpy(), float(gain)
+            return self._codecs[decoder].decode(features)
+
+    def _decoded_loop(self, features: Tensor, decoder: str) -> Tensor:
+        """As `_decoded`, its end leading into its beginning: what follows the end fades into what begins."""
+        hop, frames = self._mel().hop_size, features.shape[-1]
+        more = min(LOOP_FRAMES, frames)
+        around = torch.cat([features[..., -more:], features, features[..., :more]], dim=-1)
+        _, wave, after = self._decoded(around, decoder).split([more * hop, frames * hop, more * hop], dim=1)
+        fade = min(LOOP_FADE_FRAMES, more) * hop
+        ramp = (1 - torch.cos(torch.pi * torch.arange(fade, device=wave.device) / fade)) / 2
+        begin = wave[:, :fade] * ramp + after[:, :fade] * (1 - ramp)
+        return torch.cat([begin, wave[:, fade:]], dim=1)
+
+    def _finished(
+        self, wave: Tensor, most: float = math.inf, looped: bool = False, like: Tensor | None = None
+    ) -> tuple[np.ndarray, float]:
+        """A decoded wave (1, N) as that of a clip (N,) float32, and its gain: at most `most`, or that of `like`."""
+        rate_hz = self._mel().sample_rate_hz
+        gain = clip_gain(wave, rate_hz, looped=looped, like=like).clamp(max=most)
+        return finish(wave, rate_hz, gain, looped=looped)[0].cpu().numpy(), float(gain)
+
+    def _batch(self, features: np.ndarray) -> Tensor:
+        return torch.from_numpy(features).to(self.device, torch.float32)[None]
+
+    def _mel(self) -> LogMel:
+        assert isinstance(self._codec, LogMel), "only music is heard"
+        return self._codec
 
     def _in_turn(self, denoiser: Denoiser) -> _InTurn:
         return _InTurn(InFormat(denoiser, self.device, self._dtype), self._turn)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diffusion.edits import Sources
 from diffusion.engine import Clip, Engine, Model, Preview, Stop
 from diffusion.request import Request
 
@@ -17,7 +18,7 @@ EVALUATION_S = 0.03  # a guided one of ten seconds of music on two CPU cores, wh
 EVALUATION_OF_S = 10.24
 
 
-def duration(requests: Sequence[Request], stop: object = None) -> int:
+def duration(requests: Sequence[Request], stop: object = None, sources: object = ()) -> int:
     """For how many seconds a run of `requests` asks for the GPU, at most."""
     evaluations = len(requests) * requests[0].evaluations
     length_s = requests[0].duration_s or EVALUATION_OF_S
@@ -40,12 +41,12 @@ class ZeroGpuEngine:
     def model(self) -> Model:
         return self._inner.model
 
-    def run(self, requests: Sequence[Request], stop: Stop) -> Generator[Preview | Clip]:
+    def run(self, requests: Sequence[Request], stop: Stop, sources: Sources = ()) -> Generator[Preview | Clip]:
         """As `Engine.run`; the other process sees `stop` as a file."""
         with tempfile.TemporaryDirectory() as folder:
             flag = FileFlag(Path(folder) / "stop")
             try:
-                for each in self._lent_run(requests, flag):
+                for each in self._lent_run(requests, flag, sources):
                     if stop.is_set():
                         flag.set()
                     yield each

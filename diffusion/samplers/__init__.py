@@ -2,7 +2,7 @@
 
 from .ancestral import DDPM, NaiveSkipping
 from .base import Draws, Model, Sampler
-from .cost import evaluations
+from .cost import NUMBER, evaluations, evaluations_along
 from .ddim import DDIM, Euler
 from .dpm_solver import DPMSolver2M, DPMSolver2MSDE, DPMSolver3M
 from .heun import Heun
@@ -27,6 +27,7 @@ SAMPLERS: dict[str, Sampler] = {
 __all__ = [
     "DDIM",
     "DDPM",
+    "NUMBER",
     "SAMPLERS",
     "AnnealedLangevin",
     "DPMSolver2M",
@@ -42,4 +43,5 @@ __all__ = [
     "Sampler",
     "UniPC",
     "evaluations",
+    "evaluations_along",
 ]

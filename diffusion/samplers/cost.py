@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from diffusion.theory import Cosine, GaussianDenoiser, Grid, SeededNoise
 
 from .base import Sampler
+
+NUMBER = GaussianDenoiser(Cosine(), torch.zeros(1), torch.ones(1))
+"""The denoiser of a single number."""
 
 
 def evaluations(sampler: Sampler, grid: Grid, steps: int) -> int:
@@ -16,11 +20,14 @@ def evaluations(sampler: Sampler, grid: Grid, steps: int) -> int:
     """
 
     def count(steps: int) -> int:
-        denoiser = GaussianDenoiser(Cosine(), torch.zeros(1), torch.ones(1))
-        times, noise = grid(denoiser.schedule, steps), SeededNoise([0])
-        *_, last = sampler.steps(denoiser, torch.zeros(1, 1), times, cond={}, noise=noise)
-        return last.evaluations
+        return evaluations_along(sampler, grid(NUMBER.schedule, steps))
 
     if steps <= 3:
         return count(steps)
     return count(3) + (steps - 3) * (count(3) - count(2))
+
+
+def evaluations_along(sampler: Sampler, times: Tensor) -> int:
+    """How often a run along these times asks the denoiser."""
+    *_, last = sampler.steps(NUMBER, torch.zeros(1, 1), times, cond={}, noise=SeededNoise([0]))
+    return last.evaluations
