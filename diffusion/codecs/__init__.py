@@ -12,12 +12,14 @@ from typing import Any
 from .base import BELIEF, Codec, Limits
 from .image import ImageCodec
 from .log_mel import LogMel
+from .magnitude_phase import MagnitudePhase
 from .points import Points
 
-CODECS: dict[str, type[LogMel] | type[ImageCodec] | type[Points]] = {
+CODECS: dict[str, type[LogMel] | type[ImageCodec] | type[Points] | type[MagnitudePhase]] = {
     "log-mel": LogMel,
     "image": ImageCodec,
     "points": Points,
+    "magnitude-phase": MagnitudePhase,
 }
 UNNAMED = "log-mel"
 """What a configuration means that names none: those from before there was a choice."""
@@ -35,7 +37,7 @@ def codec_from(settings: Mapping[str, Any]) -> Codec:
         raise ValueError(f"codec: got {', '.join(arguments)} for {name} ({error})") from error
 
 
-def settings_of(codec: LogMel | ImageCodec | Points) -> dict[str, Any]:
+def settings_of(codec: LogMel | ImageCodec | Points | MagnitudePhase) -> dict[str, Any]:
     """Inverts `codec_from`."""
     name = next(name for name, kind in CODECS.items() if type(codec) is kind)
     return {"name": name, **asdict(codec)}
@@ -48,6 +50,7 @@ __all__ = [
     "ImageCodec",
     "Limits",
     "LogMel",
+    "MagnitudePhase",
     "Points",
     "codec_from",
     "settings_of",

@@ -3,14 +3,16 @@
 from torch import nn
 
 from .frame_transformer import FrameTransformer
-from .step_mlp import StepMLP
-from .unet import AdaptiveUNet, ConvUNet
+from .step_mlp import FlatMLP, StepMLP
+from .unet import AdaptiveUNet, ConvUNet, DemoUNet
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "frame-transformer": FrameTransformer,
     "conv-unet": ConvUNet,
     "adaptive-unet": AdaptiveUNet,
+    "demo-unet": DemoUNet,
     "step-mlp": StepMLP,
+    "flat-mlp": FlatMLP,
 }
 
-__all__ = ["NETWORKS", "AdaptiveUNet", "ConvUNet", "FrameTransformer", "StepMLP"]
+__all__ = ["NETWORKS", "AdaptiveUNet", "ConvUNet", "DemoUNet", "FlatMLP", "FrameTransformer", "StepMLP"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .condition import Condition
+from .condition import Condition, LabelSum, NearestStep, StepSines
 
 GROUPS = 8
 
@@ -35,8 +35,7 @@ class UNet(nn.Module, ABC):
         condition: int = 256,
     ) -> None:
         super().__init__()
-        if not widths or any(width < 1 or width % GROUPS for width in widths):
-            raise ValueError(f"widths: got {list(widths)}, need one or more multiples of {GROUPS}")
+        _check_widths(widths, 1)
         self.channels, self.stride = channels, 2 ** len(widths)
         self.condition = Condition(condition, labels)
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
@@ -63,11 +62,7 @@ class UNet(nn.Module, ABC):
         return nn.Sequential(ConvBlock(width, width), last)
 
     def forward(self, x_t: Tensor, log_snr: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
-        if x_t.ndim != 4 or x_t.shape[1] != self.channels or any(size % self.stride for size in x_t.shape[2:]):
-            raise ValueError(
-                f"x_t: got shape {tuple(x_t.shape)}, need (B, {self.channels}, bands, frames) "
-                f"with bands and frames multiples of {self.stride}"
-            )
+        _check_input(x_t, self.channels, self.stride)
         c = self.condition(log_snr, cond)
         h = self.stem(x_t)
         skips = []
@@ -95,11 +90,78 @@ class AdaptiveUNet(UNet):
         return AdaptiveLevel(width_in, width_out, condition)
 
 
+class DemoUNet(nn.Module):
+    """(x_t (B, C, H, W), log-SNR (B,), labels {name: (B,)}) -> (B, outputs * C, H, W), as in the notebook *Démo DDPM*.
+
+    `widths` has the width of the first convolution, and then that of each level, at half the resolution of the one
+    before it. The step of the chain, whose steps have the `log_snrs`, becomes `time` sines. Each level, on the way
+    down and on the way up, has a small network of its own that turns them into numbers to add to its channels. Strided
+    and transposed convolutions are blocks like all others. There is no level in the middle. The notebook has no labels;
+    here theirs are added to the sines.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int = 1,
+        outputs: int = 1,
+        labels: Mapping[str, int],
+        log_snrs: Sequence[float],
+        widths: Sequence[int] = (8, 16, 32, 64),
+        time: int = 16,
+    ) -> None:
+        super().__init__()
+        _check_widths(widths, 2)
+        pairs = list(pairwise(widths))
+        self.channels, self.stride = channels, 2 ** len(pairs)
+        self.step, self.sines = NearestStep(log_snrs), StepSines(time)
+        self.labels = LabelSum(time, labels, spread=1.0)  # as large as the sines
+        self.stem = ConvBlock(channels, widths[0])
+        self.times_before = nn.ModuleList(_time_mlp(time, finer) for finer, _ in pairs)
+        self.before = nn.ModuleList(
+            nn.Sequential(ConvBlock(finer, width), ConvBlock(width, width)) for finer, width in pairs
+        )
+        self.down = nn.ModuleList(StrideBlock(nn.Conv2d, width) for _, width in pairs)
+        self.up = nn.ModuleList(StrideBlock(nn.ConvTranspose2d, width) for _, width in pairs)
+        self.times_after = nn.ModuleList(_time_mlp(time, 2 * width) for _, width in pairs)
+        self.after = nn.ModuleList(
+            nn.Sequential(ConvBlock(2 * width, width), ConvBlock(width, finer)) for finer, width in pairs
+        )
+        self.head = nn.Conv2d(widths[0], outputs * channels, 3, padding=1)
+
+    def forward(self, x_t: Tensor, log_snr: Tensor, cond: Mapping[str, Tensor]) -> Tensor:
+        _check_input(x_t, self.channels, self.stride)
+        c = self.sines(self.step(log_snr)).to(x_t) + self.labels(log_snr, cond)
+        h = self.stem(x_t)
+        bypasses = []
+        for time, before, down in zip(self.times_before, self.before, self.down, strict=True):
+            h = before(h + time(c)[:, :, None, None])
+            bypasses.append(h)
+            h = down(h)
+        way_up = zip(self.times_after, self.after, self.up, bypasses, strict=True)
+        for time, after, up, bypass in reversed(list(way_up)):
+            h = after(torch.cat([up(h), bypass], dim=1) + time(c)[:, :, None, None])
+        output: Tensor = self.head(h)
+        return output
+
+
 class ConvBlock(nn.Sequential):
     """3x3 convolution, Mish, GroupNorm: (B, width_in, H, W) -> (B, width_out, H, W)."""
 
     def __init__(self, width_in: int, width_out: int) -> None:
         super().__init__(nn.Conv2d(width_in, width_out, 3, padding=1), nn.Mish(), nn.GroupNorm(GROUPS, width_out))
+
+
+class StrideBlock(nn.Sequential):
+    """4x4 convolution with stride 2 (half the resolution) or its transpose (twice), Mish, GroupNorm."""
+
+    def __init__(self, kind: type[nn.Conv2d] | type[nn.ConvTranspose2d], width: int) -> None:
+        super().__init__(kind(width, width, 4, stride=2, padding=1), nn.Mish(), nn.GroupNorm(GROUPS, width))
+
+
+def _time_mlp(time: int, width: int) -> nn.Sequential:
+    """Sines (B, time) -> (B, width), through two layers."""
+    return nn.Sequential(nn.Linear(time, width), nn.Mish(), nn.Linear(width, width))
 
 
 class AddedLevel(nn.Module):
@@ -137,3 +199,17 @@ class AdaptiveLevel(nn.Module):
         r = self.conv_out(F.silu(self.norm_out(r) * (1 + scale) + shift))
         out: Tensor = (self.short(h) + r) / math.sqrt(2)
         return out
+
+
+def _check_widths(widths: Sequence[int], least: int) -> None:
+    if len(widths) < least or any(width < 1 or width % GROUPS for width in widths):
+        count = "one" if least == 1 else "two"
+        raise ValueError(f"widths: got {list(widths)}, need {count} or more multiples of {GROUPS}")
+
+
+def _check_input(x_t: Tensor, channels: int, stride: int) -> None:
+    if x_t.ndim != 4 or x_t.shape[1] != channels or any(size % stride for size in x_t.shape[2:]):
+        raise ValueError(
+            f"x_t: got shape {tuple(x_t.shape)}, need (B, {channels}, bands, frames) "
+            f"with bands and frames multiples of {stride}"
+        )

@@ -20,6 +20,8 @@ from diffusion.theory import (
 )
 
 VARIANCES = ("beta-tilde", "beta")
+GAUSSIAN_BITS = math.log2(2 * math.pi * math.e) / 2
+"""The entropy of N(0, 1)."""
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,20 @@ class SohlDicksteinBound(Chain):
     noise at t = 1 and of the noise after the first step, which is not learned. The paper takes data of unit variance;
     with exact steps back the bound is H(x_{1/T}) - H(x_1) + H_p(x_1). One call takes one KL times `steps`. The paper
     learns a free variance: predict "eps-log-variance".
+
+    Esling's notebook counts the first KL too, and the bits that are needed beyond those of N(0, 1): `relative`. Data
+    that are simpler than that have less than 0.
     """
+
+    relative: bool = False
 
     def __call__(self, denoiser: Denoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Cond) -> Tensor:
         step = self.step_back(denoiser, x0, t, eps, cond)
         # Entropies of Gaussians differ by the logarithms of their spreads; the constants cancel but for H_p's own.
         first, last = denoiser.schedule(torch.tensor([1 / self.steps, 1.0], dtype=torch.float64)).sigma.log2()
-        entropies = math.log2(2 * math.pi * math.e) / 2 - float(last) + float(first)
-        return entropies + self.steps * torch.where(step.first, 0.0, bits(step.kl))
+        entropies = float(first) - float(last) + (0.0 if self.relative else GAUSSIAN_BITS)
+        kl = bits(step.kl)
+        return entropies + self.steps * (kl if self.relative else torch.where(step.first, 0.0, kl))
 
 
 def bin_log_probability(

@@ -4,7 +4,7 @@ One symbol, one meaning: t runs from 0 (data) to 1 (noise) and x_t = alpha x0 + 
 """
 
 from .estimate import Cond, Denoiser, Estimate, LogVariance, Mix, Spread
-from .gaussian import GaussianDenoiser, MixtureDenoiser, gaussian_belief
+from .gaussian import CorrelatedDenoiser, GaussianDenoiser, MixtureDenoiser, gaussian_belief
 from .grid import (
     GRIDS,
     LEAP_LOG_SNR,
@@ -12,6 +12,7 @@ from .grid import (
     Grid,
     NamedGrid,
     early_grid,
+    edm_grid,
     full_grid,
     karras_grid,
     leap_grid,
@@ -43,6 +44,7 @@ from .schedule import (
     Shifted,
     SigmoidBetas,
     TabulatedBetas,
+    VarianceExploding,
     broadcast,
     schedule_from,
 )
@@ -56,6 +58,7 @@ __all__ = [
     "STEPPED_GRIDS",
     "Cond",
     "ConstantBetas",
+    "CorrelatedDenoiser",
     "Cosine",
     "Denoiser",
     "Estimate",
@@ -80,8 +83,10 @@ __all__ = [
     "Stream",
     "TabulatedBetas",
     "Transition",
+    "VarianceExploding",
     "broadcast",
     "early_grid",
+    "edm_grid",
     "full_grid",
     "gaussian_belief",
     "jump",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -33,6 +34,32 @@ class GaussianDenoiser:
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
         level = self.schedule(t)
         return Estimate.from_x0(x_t, level, gaussian_belief(x_t, level, self.mean, self.variance))
+
+
+@dataclass(frozen=True)
+class CorrelatedDenoiser:
+    """The exact denoiser of N(mean, covariance) in D dimensions, the last axis of x_t (B, ..., D): (D,) and (D, D)."""
+
+    schedule: Schedule
+    mean: Tensor
+    covariance: Tensor
+
+    @cached_property
+    def _axes(self) -> tuple[Tensor, Tensor]:
+        """The variances (D,) along the principal axes, and those axes as columns (D, D)."""
+        variances, axes = torch.linalg.eigh(self.covariance)
+        return variances.clamp(min=0), axes
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
+        level, (variances, axes) = self.schedule(t), self._axes
+        along = gaussian_belief(x_t @ axes, level, self.mean @ axes, variances)
+        return Estimate.from_x0(x_t, level, along @ axes.T)
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """Exact samples (count, D)."""
+        variances, axes = self._axes
+        noise = torch.randn(count, len(self.mean), generator=generator, dtype=self.mean.dtype)
+        return self.mean + noise * variances.sqrt() @ axes.T
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,13 +12,16 @@ from torch import Tensor
 from .schedule import Schedule
 
 Grid = Callable[[Schedule, int], Tensor]
-"""(schedule, steps) -> times (steps + 1,), float64, from the noisiest down to 0."""
+"""(schedule, steps) -> times (steps + 1,), float64, from the noisiest, at or near 1, down to 0."""
 
 CHAIN_STEPS = 1000
 """T, where a schedule is not that of a chain."""
 
 LEAP_LOG_SNR = 3.0
 """The log-SNR at which the last step of the grid `leap` begins; sigma / alpha is 0.22 there."""
+
+EDM_RANGE = (80.0, 0.002)
+"""The first and the last sigma / alpha of Karras et al. 2022."""
 
 
 def uniform_grid(schedule: Schedule, steps: int) -> Tensor:
@@ -89,8 +93,26 @@ def log_snr_grid(schedule: Schedule, steps: int) -> Tensor:
 
 def karras_grid(schedule: Schedule, steps: int, rho: float = 7.0) -> Tensor:
     """Evenly spaced in (sigma / alpha)^(1/rho) (Karras et al. 2022, eq. 5) from t = 1 to `t_min`, then 0."""
-    first, last = (torch.exp(-end / (2 * rho)) for end in _ends(schedule))
-    return _from_log_snr(schedule, -2 * rho * torch.log(first + (last - first) * _ramp(steps)))
+    noisiest, cleanest = _ends(schedule).tolist()
+    return _from_log_snr(schedule, _karras_levels(noisiest, cleanest, steps, rho))
+
+
+def edm_grid(schedule: Schedule, steps: int, rho: float = 7.0) -> Tensor:
+    """As `karras_grid`, with sigma / alpha from 80 to 0.002 as in EDM (Karras et al. 2022, table 1), then 0.
+
+    It begins where sigma / alpha is 80 and not at t = 1, so pure noise stands for data with a hundred and sixtieth of a
+    per cent of signal. Where a schedule has no such level, its own first or last one takes its place.
+
+    >>> from diffusion.theory import Cosine
+    >>> times = edm_grid(Cosine(), 5)
+    >>> level = Cosine()(times[:-1])
+    >>> [round(ratio, 3) for ratio in (level.sigma / level.alpha).tolist()]
+    [80.0, 17.528, 2.515, 0.17, 0.002]
+    """
+    noisiest, cleanest = _ends(schedule).tolist()
+    first, last = (-2 * math.log(ratio) for ratio in EDM_RANGE)
+    times = schedule.inverse(_karras_levels(max(first, noisiest), min(last, cleanest), steps, rho))
+    return torch.cat([times, torch.zeros_like(times[:1])])
 
 
 @dataclass(frozen=True)
@@ -114,6 +136,7 @@ GRIDS: dict[str, NamedGrid] = {
     "uniform": NamedGrid(uniform_grid, "Even", "Even steps of time."),
     "log-snr": NamedGrid(log_snr_grid, "Log-SNR", "Each step multiplies the signal-to-noise ratio by the same factor."),
     "karras": NamedGrid(karras_grid, "Karras", "Long steps in the noise, ever shorter ones near the data."),
+    "edm": NamedGrid(edm_grid, "EDM", "As Karras, but from 80 to 0.002: no steps are lost in what is all noise."),
     "trailing": NamedGrid(trailing_grid, "Trailing", "Every n-th step of the training chain, its last one included."),
     "full": NamedGrid(full_grid, "Full", "Every step of the training chain, whatever number is set.", False),
 }
@@ -135,6 +158,14 @@ def _ends(schedule: Schedule) -> Tensor:
     return schedule.log_snr(torch.tensor([1, schedule.t_min], dtype=torch.float64))
 
 
+def _karras_levels(noisiest: float, cleanest: float, steps: int, rho: float) -> Tensor:
+    """log-SNR (steps,) from one to another, evenly spaced in (sigma / alpha)^(1/rho)."""
+    ends = torch.tensor([noisiest, cleanest], dtype=torch.float64)
+    first, last = torch.exp(-ends / (2 * rho))
+    return -2 * rho * torch.log(first + (last - first) * _ramp(steps))
+
+
 def _from_log_snr(schedule: Schedule, log_snr: Tensor) -> Tensor:
+    """The times of these levels, the first of which is that of t = 1, and then 0."""
     times = schedule.inverse(log_snr)
     return torch.cat([torch.ones_like(times[:1]), times[1:], torch.zeros_like(times[:1])])

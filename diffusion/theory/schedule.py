@@ -108,9 +108,9 @@ class Schedule(ABC):
         """What people should know of a schedule that does not end in noise; empty for one that does."""
         if self.terminal_snr <= SIGNAL_LEFT:
             return ""
-        left = float(self(torch.ones((), dtype=torch.float64)).alpha ** 2)
+        left = float(f"{100 * float(self(torch.ones((), dtype=torch.float64)).alpha ** 2):.2g}")
         return (
-            f"At t = 1, {100 * left:.2g} % of the signal's variance is left, but sampling begins from pure noise: "
+            f"At t = 1, {left:g} % of the signal's variance is left, but sampling begins from pure noise: "
             "it starts with inputs that training never shows to the network."
         )
 
@@ -150,6 +150,38 @@ class RectifiedFlow(Schedule):
 
     def raw_inverse(self, log_snr: Tensor) -> Tensor:
         return torch.sigmoid(-log_snr / 2)
+
+
+@dataclass(frozen=True)
+class VarianceExploding(Schedule):
+    """x + sigma z: alpha stays 1, and sigma rises from `least` to `most` by even factors (Song & Ermon 2019).
+
+    At t = 1 the data are still there, under noise of standard deviation `most`; a run begins from as much noise, not
+    from N(0, 1). With `least` near `most` it is the one level of a score at a single sigma (Vincent 2011).
+    """
+
+    summary: ClassVar[str] = "The data stay as they are and noise is added, ever more of it."
+    least: float = 0.01
+    most: float = 50.0
+    log_snr_range: tuple[float, float] = LOG_SNR_RANGE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least < self.most:
+            raise ValueError(f"least, most: got {self.least} and {self.most}, need 0 < least < most")
+
+    def level(self, log_snr: Tensor) -> Level:
+        """alpha is 1, as a function of the log-SNR, so that it has a derivative."""
+        return Level(1 + 0 * log_snr, torch.exp(-log_snr / 2))
+
+    def raw_log_snr(self, t: Tensor) -> Tensor:
+        return -2 * (math.log(self.least) + t * math.log(self.most / self.least))
+
+    def raw_inverse(self, log_snr: Tensor) -> Tensor:
+        return (-log_snr / 2 - math.log(self.least)) / math.log(self.most / self.least)
+
+    @property
+    def t_min(self) -> float:
+        return max(super().t_min, 1e-3)
 
 
 class TabulatedBetas(Schedule):
@@ -308,6 +340,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "cosine": Cosine,
     "linear": LinearBetas,
     "rectified-flow": RectifiedFlow,
+    "exploding": VarianceExploding,
     "constant": ConstantBetas,
     "quadratic": QuadraticBetas,
     "sigmoid": SigmoidBetas,

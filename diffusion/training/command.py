@@ -12,9 +12,10 @@ from typing import Any
 
 from diffusion import checkpoint
 from diffusion.console import interruptible
+from diffusion.files import check_folder
 from diffusion.theory import SCHEDULES
 
-from .config import SCHEDULE_NAMES, TrainingConfig
+from .config import BETAS, CHAIN, SCHEDULE_NAMES, TrainingConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     meanings = {
         "schedule": " ".join(f"{name}: {SCHEDULES[name].summary}" for name in SCHEDULE_NAMES),
         "shift": SCHEDULES["shifted"].summary,
+        "chain_steps": "T, the number of noising steps of a schedule of betas; 0 is its own.",
+        "first_beta": "The variance of its first noising step, or of all of a constant one; 0 is its own.",
+        "last_beta": "The variance of its last noising step; 0 is its own.",
     }
     for each in fields(TrainingConfig):
         assert each.default is not MISSING
@@ -62,8 +66,10 @@ def configuration(args: argparse.Namespace) -> TrainingConfig:
     names = {each.name for each in fields(TrainingConfig)}
     settings: dict[str, Any] = {}
     if args.audio is not None and (start := _start(args)) is not None:
-        schedule = {"schedule": start.schedule.get("inner", start.schedule)["name"]}
-        schedule |= {"shift": start.schedule.get("shift", 0.0)}
+        inner = start.schedule.get("inner", start.schedule)
+        schedule = {"schedule": inner["name"], "shift": start.schedule.get("shift", 0.0)}
+        theirs = zip(CHAIN, BETAS.get(inner["name"], ()), strict=False)
+        schedule |= {name: inner[called] for name, called in theirs if called in inner}
         settings = {**start.network, **schedule, "prediction": start.prediction, "clip_frames": start.frames}
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     return TrainingConfig.from_dict({name: settings[name] for name in names & settings.keys()} | given)
@@ -84,6 +90,7 @@ def run(args: argparse.Namespace, deadline: float = math.inf, on_save: Callable[
     config = configuration(args)
     if args.labels is not None and args.audio is None:
         raise ValueError("labels: got a table without --audio, whose recordings it labels")
+    check_folder("out", args.out)
     data = args.data if args.audio is None else _prepare(args, config)
     on_gpu = torch.cuda.is_available() and not args.cpu
     compile_network = (on_gpu and compiler_available()) if args.compile is None else args.compile

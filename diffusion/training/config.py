@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from diffusion.theory import SCHEDULES
+from diffusion.theory import SCHEDULES, schedule_from
 
 from .run import RunConfig
 
-SCHEDULE_NAMES = tuple(name for name in SCHEDULES if name != "shifted")
-"""The schedules that can be named; `shift` makes a shifted one of each."""
+SCHEDULE_NAMES = tuple(name for name in SCHEDULES if name not in ("shifted", "exploding"))
+"""The schedules that can be named; `shift` makes a shifted one of each. Clips begin from N(0, 1), and `exploding` does
+not end there."""
+CHAIN = ("chain_steps", "first_beta", "last_beta")
+BETAS = {
+    "linear": ("steps", "first", "last"),
+    "quadratic": ("steps", "first", "last"),
+    "sigmoid": ("steps", "first", "last"),
+    "constant": ("steps", "beta"),
+}
+"""The schedules of a chain, and what they call the settings in CHAIN."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +28,9 @@ class TrainingConfig(RunConfig):
 
     `gain_db` is how far the level of a clip is moved up or down, at random. Times are drawn with density k t^(k-1),
     where k is `noise_emphasis`: 1 is uniform, more draws noisy times more often, at which the form of a clip is
-    decided. `shift` is added to the log-SNR of the schedule, and so changes sampling too; `noise_emphasis` does not.
+    decided. `chain_steps`, T, `first_beta` and `last_beta` are those of a schedule of betas, 0 for its own; a constant
+    one has the first alone. `shift` is added to the log-SNR of the schedule, and so changes sampling too;
+    `noise_emphasis` does not.
     """
 
     clip_frames: int = 640
@@ -27,6 +38,9 @@ class TrainingConfig(RunConfig):
     gain_db: float = 0.0
     prediction: str = "moments-spread"
     schedule: str = "cosine"
+    chain_steps: int = 0
+    first_beta: float = 0.0
+    last_beta: float = 0.0
     shift: float = 0.0
     noise_emphasis: float = 1.0
     weight_cap: float = 25.0
@@ -53,13 +67,29 @@ class TrainingConfig(RunConfig):
             raise ValueError(
                 f"schedule: got {self.schedule!r}, allowed {', '.join(SCHEDULE_NAMES)}; shift moves any of them"
             )
+        has = [name for name, _ in self._chain]
+        for name in CHAIN:
+            if (value := getattr(self, name)) and name not in has:
+                raise ValueError(
+                    f"{name}: got {value}, but the schedule {self.schedule} has {', '.join(has) or 'none'}"
+                )
+        try:
+            schedule_from(self.schedule_settings)
+        except ValueError as error:
+            raise ValueError(f"schedule: {error}") from error
+
+    @property
+    def _chain(self) -> list[tuple[str, str]]:
+        """The settings here that the schedule has, and what it calls them."""
+        return list(zip(CHAIN, BETAS[self.schedule], strict=False)) if self.schedule in BETAS else []
 
     @property
     def schedule_settings(self) -> dict[str, Any]:
         """The schedule as a checkpoint names it."""
         if self.schedule == "cosine":
             return {"name": self.schedule, "shift": self.shift}
-        plain = {"name": self.schedule}
+        plain: dict[str, Any] = {"name": self.schedule}
+        plain |= {theirs: getattr(self, name) for name, theirs in self._chain if getattr(self, name)}
         return {"name": "shifted", "inner": plain, "shift": self.shift} if self.shift else plain
 
     @classmethod

@@ -19,18 +19,19 @@ from torch.optim.swa_utils import AveragedModel
 
 from diffusion.audio.mel import MelParameters
 from diffusion.checkpoint import Configuration, load, save
-from diffusion.codecs import LogMel, settings_of
+from diffusion.codecs import Codec, LogMel, settings_of
 from diffusion.corrections import ENDING, ENDINGS
 from diffusion.data import prior
 from diffusion.data.dataset import Features, shards
 from diffusion.denoisers import LEARNED_VARIANCES
 from diffusion.networks.precision import fast_dtype
-from diffusion.objectives import CleanError, ErrorAndSpread, Objective, low_discrepancy
-from diffusion.theory import broadcast
+from diffusion.objectives import CleanError, ErrorAndSpread, Hybrid, Objective, VariationalBound, low_discrepancy
+from diffusion.theory import broadcast, schedule_from
+from diffusion.theory.grid import CHAIN_STEPS
 
 from .config import TrainingConfig
 from .negatives import find_negatives
-from .optimizer import build_optimizers
+from .optimizer import build_optimizers, warming_average
 from .run import STATE, RunFolder
 from .sheet import write_sheet
 from .texture import find_texture
@@ -75,13 +76,13 @@ def train(
     network = configuration.build()
     if source is not None:
         warm_start(network, configuration, source)
-    average = AveragedModel(network, device=device, multi_avg_fn=_warming_average(config.ema_decay))
+    average = AveragedModel(network, device=device, multi_avg_fn=warming_average(config.ema_decay))
     average.n_averaged = average.n_averaged.cpu()  # it is read in every step, and reading it on a GPU would wait
     network = accelerator.prepare(network)
     optimizers = build_optimizers(network, config)
     forward = torch.compile(network, dynamic=False) if compile_network else network
     denoiser = configuration.denoiser(forward)
-    objective = objective_of(config)
+    objective = objective_of(config, configuration.features)
     frames_per_hour = 3600 * MelParameters(**train_features.settings["codec"]).frames_per_s
 
     def nearest(features: Features) -> Features:
@@ -172,10 +173,19 @@ def train(
         checkpoint()
 
 
-def objective_of(config: TrainingConfig) -> Objective:
-    """What a run minimises: the error, and for a prediction with a spread that spread as well."""
+def objective_of(config: TrainingConfig, codec: Codec) -> Objective:
+    """What a run minimises on features of a codec: the error, and what a learned variance is learned by.
+
+    A spread belongs to a time, and is learned by the surprise at the error. The variance of a step back is learned by
+    the bound of a chain: that of the schedule, or of CHAIN_STEPS.
+    """
     error = CleanError(cap=config.weight_cap)
-    return ErrorAndSpread(error, config.spread_weight) if config.prediction == "moments-spread" else error
+    if config.prediction == "moments-spread":
+        return ErrorAndSpread(error, config.spread_weight)
+    if config.prediction in LEARNED_VARIANCES:
+        steps = schedule_from(config.schedule_settings).chain_steps or CHAIN_STEPS
+        return Hybrid(VariationalBound(steps, bounds=codec.bounds))
+    return error
 
 
 def describe(config: TrainingConfig, features: Features, source: Configuration | None = None) -> Configuration:
@@ -269,16 +279,3 @@ def validate(configuration: Configuration, network: nn.Module, features: Feature
                 parts.append(objective(denoiser, x0[rows].to(device), times, eps[rows].to(device), labels))
         errors[str(sigma)] = round(torch.cat(parts).mean().item(), 5)
     return {"held_out_error": errors}
-
-
-def _warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Exponential moving average whose memory grows with the run, up to `decay` (as in TensorFlow's, with its 10)."""
-
-    @torch.no_grad()
-    def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
-        weight = 1 - ((1 + count) / (10 + count)).clamp(max=decay)  # a tensor, since reading it from a GPU would wait
-        differences = torch._foreach_sub(currents, averages)
-        torch._foreach_mul_(differences, weight)
-        torch._foreach_add_(averages, differences)
-
-    return update

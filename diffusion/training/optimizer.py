@@ -1,11 +1,12 @@
-"""Which optimizer trains which parameter."""
+"""Which optimizer trains which parameter, and how their average is kept."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW, Muon, Optimizer
 
 
@@ -38,3 +39,16 @@ def build_optimizers(network: nn.Module, config: Rates) -> list[Optimizer]:
             Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
         )
     return optimizers
+
+
+def warming_average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Exponential moving average whose memory grows with the run, up to `decay` (as in TensorFlow's, with its 10)."""
+
+    @torch.no_grad()
+    def update(averages: list[Tensor], currents: list[Tensor], count: Tensor) -> None:
+        weight = 1 - ((1 + count) / (10 + count)).clamp(max=decay)  # a tensor, since reading it from a GPU would wait
+        differences = torch._foreach_sub(currents, averages)
+        torch._foreach_mul_(differences, weight)
+        torch._foreach_add_(averages, differences)
+
+    return update

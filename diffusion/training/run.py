@@ -96,7 +96,10 @@ class RunFolder:
             return 0, 0.0
         state: Record = torch.load(self.path / STATE, map_location=device, weights_only=True)
         saved, mine = state["config"], self.config.identity
-        differing = [f"{k}: saved {saved.get(k)!r}, now {v!r}" for k, v in mine.items() if saved.get(k) != v]
+        before = {
+            k: saved.get(k, getattr(type(self.config), k)) for k in mine
+        }  # a setting that is newer was its default
+        differing = [f"{k}: saved {before[k]!r}, now {v!r}" for k, v in mine.items() if before[k] != v]
         if differing:
             raise ValueError(f"{self.path / STATE} belongs to another configuration: {', '.join(differing)}")
         network.load_state_dict(state["network"])

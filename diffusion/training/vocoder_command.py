@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion.console import interruptible
+from diffusion.files import check_folder
 
 from .vocoder_config import VocoderTraining
 
@@ -29,5 +30,6 @@ def run(args: argparse.Namespace) -> None:
     def report(record: dict[str, Any]) -> None:
         print("  ".join(f"{name} {value}" for name, value in record.items()), flush=True)
 
+    check_folder("out", args.out)
     with interruptible() as stop:
         train_vocoder(config, args.audio, args.out, held_out=args.held_out, report=report, stop=stop)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from diffusion.checkpoint import Configuration, load, save
-from diffusion.networks import NETWORKS, AdaptiveUNet, ConvUNet, StepMLP
+from diffusion.networks import NETWORKS, AdaptiveUNet, ConvUNet, DemoUNet, FlatMLP, StepMLP
 from diffusion.networks.unet import AdaptiveLevel
 from diffusion.objectives import Hybrid, SquaredError
 from diffusion.theory import SCHEDULES, LinearBetas, MixtureDenoiser
@@ -99,6 +99,71 @@ def test_the_two_u_nets_condition_in_their_own_way():
     assert "modulation" in names[AdaptiveUNet] - names[ConvUNet]
 
 
+def demo(**settings):
+    torch.manual_seed(0)
+    return DemoUNet(**{"channels": 3, "labels": {}, "log_snrs": LOG_SNRS, **settings})
+
+
+def test_the_demo_u_net_is_that_of_the_notebook():
+    """Pairs (8, 16), (16, 32), (32, 64), sixteen sines, three channels: as many weights as its cells make."""
+
+    def conv(size, width_in, width_out):
+        return size * size * width_in * width_out + width_out + 2 * width_out  # with its GroupNorm
+
+    def mlp(width):
+        return 16 * width + width + width * width + width
+
+    pairs = [(8, 16), (16, 32), (32, 64)]
+    encoder = sum(mlp(i) + conv(3, i, o) + conv(3, o, o) + conv(4, o, o) for i, o in pairs)
+    decoder = sum(conv(4, o, o) + mlp(2 * o) + conv(3, 2 * o, o) + conv(3, o, i) for i, o in pairs)
+    expected = conv(3, 3, 8) + encoder + decoder + 9 * 8 * 3 + 3
+    network = demo()
+    assert sum(parameter.numel() for parameter in network.parameters()) == expected
+    leaves = [module for module in network.modules() if not list(module.children())]
+    for module, then, last in zip(leaves, leaves[1:], leaves[2:], strict=False):
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            assert isinstance(then, torch.nn.Mish)
+            assert isinstance(last, torch.nn.GroupNorm)
+    assert isinstance(leaves[-1], torch.nn.Conv2d)  # what it says is not activated
+    x_t = torch.randn(2, 3, 16, 24)
+    assert network(x_t, torch.zeros(2), {}).shape == x_t.shape
+
+
+def test_each_level_of_the_demo_u_net_is_told_the_step_by_itself():
+    network, x_t = demo(labels={"style": 2}), torch.randn(1, 3, 8, 8)
+    early, late = (torch.tensor([LOG_SNRS[i]]) for i in (0, 9))
+    assert torch.equal(network(x_t, early, {}), network(x_t, early + 0.01, {}))  # the nearest step
+    assert not torch.allclose(network(x_t, early, {}), network(x_t, early, {"style": torch.tensor([1])}))
+    levels = [*network.times_before, *network.times_after]
+    for told in levels:
+        for other in levels:
+            other[-1].weight.data.mul_(other is told)
+        assert not torch.allclose(network(x_t, early, {}), network(x_t, late, {}))
+        for other in levels:
+            torch.nn.init.normal_(other[-1].weight)
+    with pytest.raises(ValueError, match="widths"):
+        demo(widths=[8])
+    with pytest.raises(ValueError, match="log_snrs"):
+        demo(log_snrs=[])
+    with pytest.raises(ValueError, match="x_t: got shape"):
+        network(torch.zeros(1, 3, 8, 12), early, {})
+
+
+def test_the_input_of_the_demo_u_net_passes_by_all_coarser_levels():
+    network = demo(channels=1)
+    with torch.no_grad():
+        network.up[0][0].weight.zero_()
+    out = [network(x_t, torch.zeros(1), {}) for x_t in torch.randn(2, 1, 1, 8, 8)]
+    assert not torch.allclose(*out, atol=1e-3)
+
+
+def test_the_flat_mlp_sees_a_picture_as_a_list():
+    network = FlatMLP(shape=[2, 4, 6], labels={}, log_snrs=LOG_SNRS, width=16, depth=1, outputs=2)
+    assert network(torch.zeros(3, 2, 4, 6), torch.zeros(3), {}).shape == (3, 4, 4, 6)
+    with pytest.raises(ValueError, match="x_t: got shape"):
+        network(torch.zeros(3, 2, 6, 4), torch.zeros(3), {})
+
+
 def test_mlp_multiplies_each_step_by_its_own_embedding():
     network = StepMLP(labels={"part": 2}, log_snrs=LOG_SNRS, outputs=2)
     x_t = torch.randn(10, 2)
@@ -122,7 +187,9 @@ ARGUMENTS = {
     "frame-transformer": {"bands": 8, "width": 16, "depth": 1, "heads": 2, "hidden": 16, "outputs": 2},
     "conv-unet": {"widths": [8, 16], "condition": 16, "outputs": 2},
     "adaptive-unet": {"widths": [8, 16], "condition": 16, "outputs": 2},
+    "demo-unet": {"widths": [8, 16], "log_snrs": LOG_SNRS, "time": 8, "outputs": 2},
     "step-mlp": {"dimensions": 2, "log_snrs": LOG_SNRS, "width": 16, "outputs": 2},
+    "flat-mlp": {"shape": [1, 8, 8], "log_snrs": LOG_SNRS, "width": 16, "outputs": 2},
 }
 
 

@@ -38,6 +38,15 @@ def test_sohl_dickstein_of_the_exact_chain_is_a_difference_of_entropies(gaussian
     assert float(bound.mean()) == pytest.approx(first - last + gaussian_entropy_bits(1), abs=1e-9)
 
 
+def test_relative_to_a_gaussian_every_step_counts(gaussian):
+    """As Esling counts: the first KL too, and what is needed beyond the bits of N(0, 1)."""
+    bent = replace(gaussian.denoiser.inner, mean=gaussian.denoiser.inner.mean + 0.1)
+    paper, notebook = (total(gaussian.expectation, SohlDicksteinBound(STEPS, relative=r), bent) for r in (False, True))
+    first = float(gaussian.expectation(PosteriorKL(STEPS), bent, 1 / STEPS))
+    assert first > 0.01
+    assert notebook == pytest.approx(paper - gaussian_entropy_bits(1) + first, abs=1e-9)
+
+
 def quantise(exact, bins, nodes=24):
     """The Gaussian's bins with their probabilities, under every node of eps; their entropy; the bound."""
     bounds = (-2.0, 2.5)

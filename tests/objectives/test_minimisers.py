@@ -20,7 +20,7 @@ from diffusion.objectives import (
     SquaredError,
     VariationalBound,
 )
-from diffusion.theory import LinearBetas, Spread
+from diffusion.theory import Estimate, LinearBetas, Spread
 
 TIMES = [0.1, 0.29, 0.5, 1.0]
 OF_THE_MEAN = ["eps", "x0", "v", "capped-v", "min-snr", "posterior-kl", "variational-bound", "sohl-dickstein"]
@@ -124,6 +124,26 @@ def test_sliced_score_matching_is_exact_in_more_dimensions_over_all_signs(gaussi
     score = (level.alpha[0] * 0.3 - x_t) / variance[0]
     expected = level.sigma[0] ** 2 * (score.square() / 2 - 1 / variance[0]).flatten(1).mean(1)
     torch.testing.assert_close(SlicedScore()(gaussian.denoiser.inner, x0, t, eps, {}), expected)
+
+
+def test_sliced_score_matching_without_noise_finds_the_score_of_the_data(gaussian):
+    """Whatever t says: of the scores -a x, that of N(0, V) has a = 1 / V."""
+    x0 = gaussian.hermite(24)[0][:, None] * gaussian.denoiser.inner.variance.sqrt()
+    weight, eps = gaussian.hermite(24)[1], torch.ones_like(x0)
+    variance = float(gaussian.denoiser.inner.variance)
+
+    def loss(a, t):
+        def denoiser(x_t, t, cond):
+            level = denoiser.schedule(t)
+            return Estimate.from_eps(x_t, level, level.sigma[:, None] * a * x_t)
+
+        denoiser.schedule = gaussian.denoiser.schedule
+        times = torch.full((len(x0),), t, dtype=torch.float64)
+        return float(weight @ SlicedScore(noised=False)(denoiser, x0, times, eps, {}))
+
+    for t in (0.01, 0.5):
+        for a in (0.5, 1.0, 1.5):
+            assert loss(a / variance, t) == pytest.approx((a**2 / 2 - a) / variance, rel=1e-9)
 
 
 @pytest.mark.parametrize("size", [1, 2])

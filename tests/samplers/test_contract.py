@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffusion.samplers import DDIM, DDPM, SAMPLERS, AnnealedLangevin, DPMSolver2MSDE, Sampler
+from diffusion.samplers import DDIM, DDPM, SAMPLERS, AnnealedLangevin, DPMSolver2MSDE, Heun, Sampler
 from diffusion.theory import (
     GRIDS,
     ConstantBetas,
@@ -26,7 +26,13 @@ from diffusion.theory import (
     uniform_grid,
 )
 
-ALL = {**SAMPLERS, "ddim eta 0.7": DDIM(0.7), "ddpm beta": DDPM("beta"), "dpmpp-2m-sde eta 0.3": DPMSolver2MSDE(0.3)}
+ALL = {
+    **SAMPLERS,
+    "ddim eta 0.7": DDIM(0.7),
+    "ddpm beta": DDPM("beta"),
+    "dpmpp-2m-sde eta 0.3": DPMSolver2MSDE(0.3),
+    "heun churn 3": Heun(3.0),
+}
 DETERMINISTIC = {"dpmpp-2m", "ddim", "unipc", "dpmpp-3m", "heun", "euler"}
 every_sampler = pytest.mark.parametrize("sampler", ALL.values(), ids=ALL.keys())
 SHAPE = (1, 2, 3)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from diffusion.samplers import DDIM, DDPM, SAMPLERS, DPMSolver2M, DPMSolver2MSDE, Euler, NaiveSkipping
+from diffusion.samplers import DDIM, DDPM, SAMPLERS, DPMSolver2M, DPMSolver2MSDE, Euler, Heun, NaiveSkipping
 from diffusion.samplers.multistep import drift, half_log_snr, integrate
 from diffusion.theory import (
     Cosine,
@@ -21,6 +21,7 @@ from diffusion.theory import (
     SeededNoise,
     Spread,
     full_grid,
+    log_snr_grid,
     log_variances,
     uniform_grid,
 )
@@ -90,6 +91,20 @@ def test_heun_starts_as_ddim_above_sigma_80():
     torch.testing.assert_close(heun[1], ddim[1], rtol=0, atol=1e-12)
     low = mixture(LinearBetas(100))
     assert float((run(SAMPLERS["heun"], low, times)[1] - run(DDIM(), low, times)[1]).abs().max()) > 1e-3
+
+
+def test_heun_without_churn_draws_nothing_and_with_it_forgets_errors(gaussians):
+    """Karras et al. 2022, section 4: the law stays right, and a wrong mean is forgotten sooner."""
+    exact = gaussians(Cosine())
+    times = log_snr_grid(Cosine(), 200)[70:]
+    mean, variance = exact.law(times[0])
+    wrong = mean + 1
+    found = {churn: exact.propagate(Heun(churn=churn), times, (wrong, variance)) for churn in (0.0, 40.0)}
+    left = {churn: (law[0] - exact.denoiser.mean).abs() for churn, law in found.items()}
+    assert bool((left[40.0] < 0.5 * left[0.0]).all())
+    torch.testing.assert_close(found[40.0][1], exact.denoiser.variance, rtol=0.03, atol=0.002)
+    kept = exact.propagate(Heun(churn=40.0), times, (mean, variance))
+    torch.testing.assert_close(kept[0], exact.denoiser.mean, rtol=0.01, atol=0.01)
 
 
 def test_naive_skipping_without_skipping_is_ddpm():

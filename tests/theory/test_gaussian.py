@@ -1,6 +1,6 @@
 import torch
 
-from diffusion.theory import Cosine, GaussianDenoiser, MixtureDenoiser, RectifiedFlow, jump
+from diffusion.theory import CorrelatedDenoiser, Cosine, GaussianDenoiser, MixtureDenoiser, RectifiedFlow, jump
 
 WEIGHTS = torch.tensor([0.3, 0.7]).double()
 MEANS = torch.tensor([[1.0, 2.0], [-1.5, 0.2]]).double()
@@ -18,6 +18,19 @@ def test_gaussian_belief_is_the_regression_of_x0_on_x_t():
         torch.testing.assert_close(beliefs[0], mean)
         slope = level.alpha * variance / (level.alpha**2 * variance + level.sigma**2)
         torch.testing.assert_close(beliefs[1] - beliefs[0], slope)
+
+
+def test_correlated_belief_is_the_regression_of_x0_on_x_t():
+    """The gain is cov(x0, x_t) cov(x_t)^-1, and samples have the covariance."""
+    mean, covariance = torch.tensor([0.7, -1.0]).double(), torch.tensor([[1.0, 0.8], [0.8, 2.0]]).double()
+    for schedule in (Cosine(), RectifiedFlow()):
+        denoiser = CorrelatedDenoiser(schedule, mean, covariance)
+        t, x_t = torch.full((3,), 0.6).double(), torch.tensor([[0.0, 0.0], [1.0, 0.0], [-2.0, 3.0]]).double()
+        level = schedule(t[0])
+        gain = level.alpha * covariance @ torch.linalg.inv(level.alpha**2 * covariance + level.sigma**2 * torch.eye(2))
+        torch.testing.assert_close(denoiser(x_t, t, {}).x0, mean + (x_t - level.alpha * mean) @ gain.T)
+    samples = denoiser.sample(200_000, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(torch.cov(samples.T), covariance, atol=0.02, rtol=0.02)
 
 
 def test_mixture_belief_by_numerical_integration():

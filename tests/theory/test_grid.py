@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -13,6 +15,7 @@ from diffusion.theory import (
     RectifiedFlow,
     Shifted,
     early_grid,
+    edm_grid,
     karras_grid,
     leap_grid,
     log_snr_grid,
@@ -31,7 +34,8 @@ SCHEDULES = [Cosine(), Cosine(-3.0), LinearBetas(), ConstantBetas(), RectifiedFl
 def test_every_grid_falls_from_one_to_zero(name, schedule, steps):
     times = GRIDS[name](schedule, steps)
     assert times.dtype == torch.float64
-    assert (times[0], times[-1]) == (1, 0)
+    assert times[-1] == 0
+    assert times[0] == 1 or (name == "edm" and float(schedule.log_snr(times[0])) == pytest.approx(-2 * math.log(80)))
     assert bool((times.diff() < 0).all())
     assert len(times) == 1 + (steps if name in STEPPED_GRIDS else schedule.chain_steps or 1000)
 
@@ -39,7 +43,7 @@ def test_every_grid_falls_from_one_to_zero(name, schedule, steps):
 def test_the_last_evaluation_is_never_at_the_data():
     """A chain's log-SNR grid ends at its first knot, not at 0, where there is no noise to believe anything about."""
     for schedule in SCHEDULES:
-        for grid in (log_snr_grid, karras_grid):
+        for grid in (log_snr_grid, karras_grid, edm_grid):
             assert schedule(grid(schedule, 10)[-2]).sigma > 0
     assert float(log_snr_grid(LinearBetas(), 10)[-2]) == pytest.approx(1e-3)
 
@@ -55,6 +59,25 @@ def test_karras_is_even_in_the_seventh_root(schedule):
     level = schedule(karras_grid(schedule, 12)[:-1])
     gaps = ((level.sigma / level.alpha) ** (1 / 7)).diff()
     torch.testing.assert_close(gaps, gaps.mean().expand(11))
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_edm_has_the_levels_of_its_table(schedule):
+    """Those of Karras et al. 2022, eq. 5, but for a schedule that ends before them."""
+    ramp = torch.linspace(0, 1, 18, dtype=torch.float64)
+    paper = (80 ** (1 / 7) + ramp * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    level = schedule(edm_grid(schedule, 18)[:-1])
+    ratios = level.sigma / level.alpha
+    assert float(ratios.max()) <= 80 * (1 + 1e-9)
+    assert float(ratios.min()) >= 0.002 * (1 - 1e-9)
+    if schedule.log_snr(torch.tensor(1.0)) < -2 * math.log(80) and not schedule.chain_steps:
+        torch.testing.assert_close(ratios, paper)
+
+
+def test_no_step_of_edm_lies_beyond_sigma_80_and_many_of_karras_do():
+    beyond = {grid: int((Cosine().log_snr(grid(Cosine(), 20)) < -8.77).sum()) for grid in (karras_grid, edm_grid)}
+    assert beyond[edm_grid] == 0
+    assert beyond[karras_grid] >= 6
 
 
 @given(steps=st.integers(1, 100))

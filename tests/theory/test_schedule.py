@@ -16,6 +16,7 @@ from diffusion.theory import (
     Shifted,
     SigmoidBetas,
     TabulatedBetas,
+    VarianceExploding,
 )
 
 ALL = {
@@ -29,6 +30,7 @@ ALL = {
     "sigmoid": SigmoidBetas(),
     "rectified flow shifted": Shifted(RectifiedFlow(), 1.5),
     "linear shifted": Shifted(LinearBetas(), -3.0),
+    "exploding": VarianceExploding(),
 }
 every_schedule = pytest.mark.parametrize("schedule", ALL.values(), ids=ALL.keys())
 
@@ -152,10 +154,22 @@ def test_rectified_flow_is_a_straight_line(t):
     assert float(level.sigma) == pytest.approx(t, rel=1e-12)
 
 
-@pytest.mark.parametrize("schedule", [s for n, s in ALL.items() if "flow" not in n])
+@pytest.mark.parametrize("schedule", [s for n, s in ALL.items() if "flow" not in n and n != "exploding"])
 def test_variance_preserving(schedule):
     level = schedule(torch.linspace(0, 1, 101))
     torch.testing.assert_close(level.alpha**2 + level.sigma**2, torch.ones(101, dtype=torch.float64))
+
+
+@given(t=st.floats(0, 1))
+def test_exploding_only_adds_noise(t):
+    """x + sigma z, with sigma rising by even factors (Song & Ermon 2019); the data are still there at the end."""
+    schedule = VarianceExploding(0.01, 10.0)
+    level = schedule(scalar(t))
+    assert float(level.alpha) == 1
+    assert float(level.sigma) == pytest.approx(0 if t == 0 else 0.01 * 1000**t, rel=1e-9)
+    assert "100 % of the signal's variance is left" in schedule.warning
+    with pytest.raises(ValueError, match="least, most: got 1 and 1"):
+        VarianceExploding(1, 1)
 
 
 @given(t=st.floats(0.01, 0.99), shift=st.floats(-5, 5))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,14 +22,14 @@ from diffusion.compose import compose
 from diffusion.conditions import told
 from diffusion.data.dataset import VERSION, Features
 from diffusion.data.prior import prominences
-from diffusion.denoisers import InFormat
+from diffusion.denoisers import LEARNED_VARIANCES, InFormat
 from diffusion.networks.precision import fast_dtype
 from diffusion.request import Request
-from diffusion.theory import SCHEDULES, Shifted, schedule_from
+from diffusion.theory import SCHEDULES, LinearBetas, Shifted, schedule_from
 from diffusion.training.command import add_arguments
 from diffusion.training.command import configuration as command_configuration
 from diffusion.training.config import SCHEDULE_NAMES, TrainingConfig
-from diffusion.training.loop import describe, draw, train, validate
+from diffusion.training.loop import describe, draw, objective_of, train, validate
 from diffusion.training.sheet import write_sheet
 
 TINY = {
@@ -252,10 +253,69 @@ def test_every_schedule_can_be_named_and_shifted(data: Path, name: str, shift: f
     )
 
 
+@pytest.mark.parametrize("prediction", sorted(LEARNED_VARIANCES))
+def test_a_learned_variance_is_learned(data: Path, prediction: str) -> None:
+    """What says the variance has a gradient, and what says the mean has the one that it has without a bound."""
+    config = TrainingConfig(steps=1, prediction=prediction, **TINY)
+    features = Features(data, "train")
+    configuration = describe(config, features)
+    x0, t, eps, cond = draw(features, config, 0, 0)
+
+    def said(x_t: torch.Tensor, log_snr: torch.Tensor, cond: Any) -> torch.Tensor:
+        return output
+
+    parts = 3 if prediction == "moments-spread" else 2
+    output = torch.zeros(len(x0), parts, *x0.shape[2:], requires_grad=True)
+    objective_of(config, configuration.features)(configuration.denoiser(said), x0, t, eps, cond).mean().backward()
+    assert output.grad is not None
+    per_part = output.grad.abs().amax(dim=(0, 2, 3))
+    assert bool((per_part > 1e-8).all()), per_part
+
+
+def test_a_chain_of_a_hundred_steps_can_be_asked_for(data: Path) -> None:
+    """The documents' own: T = 100 with betas from 1e-4 to 2e-2; and a state from before there was a choice goes on."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    chain = ["--schedule", "linear", "--chain-steps", "100", "--first-beta", "1e-4", "--last-beta", "2e-2"]
+    words = [*chain, "--out", "there", "--steps", "1"]
+    config = command_configuration(parser.parse_args(words))
+    configuration = describe(config, Features(data, "train"))
+    assert schedule_from(configuration.schedule) == LinearBetas(100, 1e-4, 2e-2)
+    assert schedule_from(configuration.schedule).terminal_snr > 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"schedule": "cosine", "chain_steps": 100}, "chain_steps: got 100, but the schedule cosine has none"),
+        ({"schedule": "constant", "last_beta": 0.1}, "last_beta: got 0.1, .* has chain_steps, first_beta"),
+        ({"schedule": "linear", "last_beta": 2.0}, "schedule: last: got 2.0, allowed strictly between 0 and 1"),
+    ],
+)
+def test_a_chain_that_a_schedule_does_not_have_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(steps=1, **{**TINY, **settings})
+
+
+def test_a_state_from_before_there_was_a_chain_to_choose_goes_on(data: Path, tmp_path: Path) -> None:
+    train(TrainingConfig(steps=1, **TINY), data, tmp_path)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    del state["config"]["chain_steps"]
+    torch.save(state, tmp_path / "state.pt")
+    train(TrainingConfig(steps=2, **TINY), data, tmp_path)
+    assert records(tmp_path)
+
+
 def test_recordings_keep_the_schedule_of_the_model_that_they_refine(small_checkpoint: Path, tmp_path: Path) -> None:
     made = load(small_checkpoint)
     shifted = {"name": "shifted", "inner": {"name": "rectified-flow"}, "shift": -1.0}
-    schedules = [{"name": "cosine"}, {"name": "cosine", "shift": 0.5}, {"name": "linear"}, shifted]
+    schedules = [
+        {"name": "cosine"},
+        {"name": "cosine", "shift": 0.5},
+        {"name": "linear"},
+        shifted,
+        {"name": "constant", "beta": 0.1},
+    ]
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     for number, schedule in enumerate(schedules):
