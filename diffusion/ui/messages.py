@@ -21,6 +21,10 @@ Compare
     functions  choices(null) -> {name of an axis: Axis}
                cell({run, row, column}) -> Media or null
                report({run, language}), table({run, language}) -> the text of a file, or null
+Lab
+    messages   LabBegun, LabFrames, LabOver, ErrorMessage
+    events     LAB_EVENTS
+    functions  experiments(null) -> [LabExperiment]
 
 Gradio sends no value that equals the one before, so messages that may come twice have an `id`. Sound is base64, a
 picture a data URI. A server function answers null where what is asked for is not kept any more, or never was.
@@ -268,6 +272,15 @@ class Nothing:
     """An event that says all by itself."""
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """What the rail had before the page was loaded again; `heard` if the clip of that seed was on."""
+
+    seed: str = ""
+    locked: bool = False
+    heard: bool = False
+
+
 CANVAS_EVENTS: dict[str, type] = {
     "restore": Restore,
     "switch": Switch,
@@ -354,11 +367,13 @@ class PresetFact(TypedDict):
 
 
 class CanvasFacts(TypedDict):
-    """What the canvas knows from the start: after how long a run has stalled, the longest file that is read, the
-    presets in the order of their buttons, and the title of the label that the stage turns, None without one."""
+    """What the canvas knows from the start: after how long a run has stalled, the longest file that is read, the rate
+    of the clips, the presets in the order of their buttons, and the title of the label that the stage turns, None
+    without one."""
 
     stall_ms: int
     file_bytes: int
+    sample_rate_hz: int
     presets: list[PresetFact]
     turn: str | None
 
@@ -483,10 +498,126 @@ class Axis(TypedDict):
     input_mode: NotRequired[Literal["decimal", "text"]]
 
 
+# The lab.
+
+
+class LabKnob(TypedDict):
+    """A knob of an experiment: one of the values in `titles`, or a number in a `range`, by a `step` or any."""
+
+    name: str
+    title: str
+    help: str
+    default: Any
+    titles: NotRequired[dict[str, str]]
+    range: NotRequired[tuple[float, float]]
+    step: NotRequired[float | None]
+
+
+class LabExperiment(TypedDict):
+    """What stands beside an experiment. The `formula` is MathML; with `trains` it can be trained again."""
+
+    name: str
+    title: str
+    summary: str
+    document: str
+    place: str
+    claim: str
+    formula: str
+    knobs: list[LabKnob]
+    trains: bool
+
+
+LabPanel = dict[str, Any]
+"""A panel: its kind and title, and what `diffusion.ui.lab.encoding` says of its kind."""
+
+
+class LabFrame(TypedDict):
+    """A moment of a run; a panel that it lacks stays as it was."""
+
+    panels: dict[str, LabPanel]
+    progress: float
+    t: float | None
+    caption: str
+
+
+class LabBegun(TypedDict):
+    """A run has begun: the lines that run, as HTML, and whether it is a training."""
+
+    kind: Literal["begun"]
+    run: str
+    experiment: str
+    code: str
+    trains: bool
+
+
+class LabFrames(TypedDict):
+    """The frames since the last message."""
+
+    kind: Literal["frames"]
+    run: str
+    frames: list[LabFrame]
+
+
+class LabNumber(TypedDict):
+    """A number of the run beside what the document says; `holds` is None where it says no number."""
+
+    name: str
+    value: float
+    unit: str
+    said: str
+    holds: bool | None
+
+
+class LabOver(TypedDict):
+    """A run is over: its last frames and its numbers, none if it was stopped."""
+
+    kind: Literal["over"]
+    run: str
+    frames: list[LabFrame]
+    numbers: list[LabNumber]
+    stopped: bool
+
+
+LabMessage = LabBegun | LabFrames | LabOver | ErrorMessage
+
+
+def lab_begun(run: str, experiment: str, code: str, trains: bool) -> LabBegun:
+    return {"kind": "begun", "run": run, "experiment": experiment, "code": code, "trains": trains}
+
+
+def lab_frames(run: str, frames: list[LabFrame]) -> LabFrames:
+    return {"kind": "frames", "run": run, "frames": frames}
+
+
+def lab_over(run: str, frames: list[LabFrame], numbers: list[LabNumber], stopped: bool) -> LabOver:
+    return {"kind": "over", "run": run, "frames": frames, "numbers": numbers, "stopped": stopped}
+
+
+@dataclass(frozen=True)
+class LabRun:
+    """An experiment is to run, or to train, with these knobs; without a seed one is drawn."""
+
+    experiment: str = ""
+    knobs: Any = None
+    seed: Any = None
+
+
+LAB_EVENTS: dict[str, type] = {"run": LabRun, "train": LabRun, "halt": Nothing}
+
+
 def read(kind: type[Payload], event: gr.EventData) -> Payload:
     """The payload of an event; what it does not say is at its default."""
     names = [each.name for each in fields(kind) if hasattr(event, each.name)]  # type: ignore[arg-type]
     return kind(**{name: getattr(event, name) for name in names})
+
+
+def remembered(value: Any) -> Remembered:
+    """What a browser says that it remembers; nothing where that is no such thing."""
+    try:
+        each = Remembered(**value)
+    except TypeError:
+        return Remembered()
+    return each if isinstance(each.seed, str) else Remembered()
 
 
 def encoded(file: bytes) -> str:

@@ -10,6 +10,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # each event sums up all that are kept, 10000 without this
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from diffusion.audio.wav import FILE_BYTES
 from diffusion.studio import Studio
@@ -19,10 +20,12 @@ from diffusion.ui.compose.race import Races, is_public
 from diffusion.ui.compose.room import ComposeRoom
 from diffusion.ui.compose.visits import Visits
 from diffusion.ui.gallery.wall import Wall
+from diffusion.ui.lab.room import LabRoom
 from diffusion.ui.phone.handouts import Handouts
 from diffusion.ui.shared import assets
 from diffusion.ui.shared.latest import latest_clips
 from diffusion.ui.shared.reach import Reach
+from diffusion.ui.shared.serving import Prefixed
 from diffusion.ui.shared.theme import theme
 from diffusion.ui.shared.words import TRANSLATIONS
 from diffusion.ui.welcome import read_welcome
@@ -42,7 +45,7 @@ def check_sound(studio: Studio) -> None:
 
 
 class Page:
-    """The page of a studio with its rooms, `compose` and `compare`, and its API.
+    """The page of a studio with its rooms, `compose`, `compare` and `lab`, and its API.
 
     `welcome` is a WAV file beside the film (.json) of its run, `reach` what is known of the page's address, for links
     that travel, and `gallery` that of the studio's model. ValueError for a model whose output is no sound.
@@ -65,6 +68,7 @@ class Page:
             visits = Visits(studio, read_welcome(welcome) if welcome else None, clips, self.handouts)
             self.compose = ComposeRoom(self.blocks, visits, Races(studio, is_public()))
             self.compare.connect(self.blocks, self.compose.rail.inputs, self.compose.rail.base)
+            self.lab = LabRoom(self.blocks)
             if gallery:
                 gallery.view()
             Api(studio, clips)
@@ -74,9 +78,10 @@ class Page:
         """Serve the page, as `gr.Blocks.launch` has it: nothing is fetched from or sent to anywhere else."""
         routes = [assets.routes(), *self.handouts.routes(), *(self.gallery.routes() if self.gallery else [])]
         self.blocks.launch(
-            app_kwargs={"routes": routes},
+            app_kwargs={"routes": routes, "middleware": [Middleware(Prefixed)]},
             theme=theme(),
             css=assets.style_sheets(),
+            head=assets.head(),
             footer_links=["api"],
             run_history=False,
             mcp_server=True,

@@ -1,0 +1,1 @@
+"""The room in which the documents' experiments are played with."""
