@@ -14,15 +14,15 @@ from io import TextIOWrapper
 def command() -> Iterator[None]:
     """A block that is one command for a person: an error in what was asked for is one line and exit status 1.
 
-    That is a ValueError, and a file that is missing or may not be read or written. Output to a file or a pipe is UTF-8
-    in every locale; a console keeps its encoding, and what that cannot say is escaped.
+    That is a ValueError, a file that is missing or may not be read or written, and a run that diverges. Output to a
+    file or a pipe is UTF-8 in every locale; a console keeps its encoding, and what that cannot say is escaped.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
     try:
         yield
-    except ValueError as error:
+    except (ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}")

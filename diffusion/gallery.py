@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -110,7 +111,7 @@ def card(index: dict[str, Any]) -> str:
         name=index["model"]["name"],
         count=len(clips),
         megabytes=sum(each["audio_bytes"] + each["picture_bytes"] for each in index["clips"]) / 1e6,
-        table="\n".join(f"| {' | '.join(row)} |" for row in rows),
+        table="\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows),
     )
 
 
@@ -178,7 +179,7 @@ def _named(value: Any) -> str:
 
 def _link(clip: dict[str, Any]) -> str:
     width, height = THUMB_PX
-    picture = f'<img src="{quote(clip["picture"])}" alt="{clip["title"]}" width="{width}" height="{height}">'
+    picture = f'<img src="{quote(clip["picture"])}" alt="{escape(clip["title"])}" width="{width}" height="{height}">'
     return f'<a href="{quote(clip["audio"])}">{picture}</a>'
 
 

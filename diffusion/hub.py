@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from diffusion import checkpoint
+from diffusion.data.images import FILE_NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 GALLERY_FILES = tuple(f"gallery/{name}" for name in ("index.json", "README.md", "*.mp3", "*.webp"))
@@ -17,9 +18,9 @@ SPACE_FILES = (
     "pyproject.toml",
     "README.md",
     "LICENSE",
-    *(f"diffusion/*.{suffix}" for suffix in ("py", "md", "html", "css", "js", "json")),
+    *(f"diffusion/*.{suffix}" for suffix in ("py", "md", "html", "css", "js", "json", "webp")),
     f"checkpoints/{checkpoint.REMOVED}",
-    *(f"checkpoints/*/{name}" for name in (*MODEL_FILES, "*.wav", "*.json")),
+    *(f"checkpoints/*/{name}" for name in (*MODEL_FILES, "*.wav", "*.json", "*.csv", "*.flac")),
 )
 _ID = re.compile(r"[\w.-]+/[\w.-]+")
 _TIMEOUT_S = 10
@@ -31,28 +32,39 @@ def fetch(name: str) -> Path:
     What was fetched once is found again without a network. ValueError if it is neither, or if the Hub does not have
     it, does not let us see it or cannot be reached.
     """
+    return _fetch("checkpoint", name, "model", MODEL_FILES)
+
+
+def fetch_pictures(name: str) -> Path:
+    """As `fetch`, the folder of a data set with the files of MNIST (IDX) or CIFAR-10 (binary version)."""
+    return _fetch("data", name, "dataset", FILE_NAMES)
+
+
+def _fetch(argument: str, name: str, kind: str, files: tuple[str, ...]) -> Path:
     if Path(name).exists():
         return Path(name)
     repository, _, revision = name.partition("@")
     if not _ID.fullmatch(repository):
-        raise ValueError(f"checkpoint: got {name!r}, no such folder; allowed a folder or a Hub id such as owner/model")
+        raise ValueError(f"{argument}: got {name!r}, no such folder; allowed a folder or a Hub id such as owner/{kind}")
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         folder = snapshot_download(
             repository,
+            repo_type=kind,
             revision=revision or None,
-            allow_patterns=list(MODEL_FILES),
+            allow_patterns=list(files),
             etag_timeout=_TIMEOUT_S,
         )
-    except LocalEntryNotFoundError as error:
+    except (LocalEntryNotFoundError, ImportError) as error:  # the latter for a proxy that needs a package of its own
+        why = f" ({error})" if isinstance(error, ImportError) else ""
         raise ValueError(
-            f"checkpoint: got {name!r}, no such folder here, and {constants.ENDPOINT} cannot be reached"
+            f"{argument}: got {name!r}, no such folder here, and {constants.ENDPOINT} cannot be reached{why}"
         ) from error
     except HfHubHTTPError as error:
         raise ValueError(
-            f"checkpoint: got {name!r}, no such folder here, and {constants.ENDPOINT} says: {_first_line(error)}"
+            f"{argument}: got {name!r}, no such folder here, and {constants.ENDPOINT} says: {_first_line(error)}"
         ) from error
     return Path(folder)
 
@@ -100,7 +112,7 @@ def _push(repository: str, kind: str, folder: Path, files: tuple[str, ...], priv
         )
     except HfHubHTTPError as error:
         raise ValueError(f"{kind}: got {repository!r}, and the Hub says: {_first_line(error)}") from error
-    except (OSError, HTTPError) as error:
+    except (OSError, HTTPError, ImportError) as error:
         raise ValueError(f"{kind}: got {repository!r}, but the Hub cannot be reached ({_first_line(error)})") from error
     return str(address)
 

@@ -7,6 +7,7 @@ comparison and the evaluation read SETTINGS. A new setting is an entry here, a f
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import secrets
@@ -159,6 +160,23 @@ class Knobs(Setting):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Edits(Setting):
+    """What is done with a clip that is there, or a run on its way, by name. What an edit may be asked stands with it,
+    so `Request` checks it."""
+
+    def checked(self, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{self.name}: got {value!r}, need an object with what each edit is asked")
+        return value
+
+    def parsed(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self.name}: got {text[:40]!r}, need a JSON object") from error
+
+
+@dataclass(frozen=True, kw_only=True)
 class Model(Setting):
     """Which model is meant, by its digest."""
 
@@ -173,6 +191,12 @@ DECODERS = {
     "griffin-lim": Words("Griffin-Lim", "Nothing learned: phases are guessed until they agree; slower, with a haze."),
 }
 """What turns features into sound. The first that fits a model is its default."""
+
+AGAINST = {
+    "negative": Words("Nearest style", "Away from the style that the model most easily confuses with it."),
+    "no-label": Words("No style", "Away from what the model believes when it is told no style: the textbook's way."),
+}
+"""What guidance leads away from. A model without negatives always has the second."""
 
 _TABLE: tuple[Setting, ...] = (
     Label(name="style", title="Style", help="What kind of music to compose.", open=False),
@@ -303,6 +327,28 @@ _TABLE: tuple[Setting, ...] = (
         default="",
         absent="",
         axis=False,
+        place="",
+    ),
+    Choice(
+        name="guidance_against",
+        title="Guidance against",
+        help="What guidance leads away from.",
+        default="negative",
+        absent="negative",
+        catalogue=AGAINST,
+        labelled=True,
+        shared=True,
+        place="making",
+    ),
+    Edits(
+        name="edits",
+        title="Edits",
+        help="What is kept, changed, blended, looped or forked, by name; nothing for a clip from noise alone.",
+        default={},
+        absent={},
+        shared=True,
+        axis=False,
+        media=("sound",),
         place="",
     ),
 )

@@ -17,6 +17,7 @@ from diffusion.checkpoint import CheckpointError
 from diffusion.codecs import Codec, LogMel
 from diffusion.conditions import guidable
 from diffusion.denoisers import LEARNED_VARIANCES
+from diffusion.edits import Inpaint, Sources, Timeline, Transform
 from diffusion.engine import Clip, Engine, Preview, Stop
 from diffusion.engine.local import LocalEngine
 from diffusion.request import KNOBS, Request, check_batch
@@ -24,10 +25,13 @@ from diffusion.samplers import SAMPLERS
 from diffusion.settings import (
     ANY,
     DRAWN,
+    LONGEST_S,
     PRESETS,
     RESULTS,
     SETTINGS,
+    SHORTEST_S,
     Choice,
+    Edits,
     Knobs,
     Label,
     Number,
@@ -109,16 +113,23 @@ class Studio:
         return setting.default if setting.default in values else values[0]
 
     def request(self, **arguments: Any) -> Request:
-        """A checked request for this model; what is missing or None takes its default.
+        """A checked request for this model; what is missing takes its default, and so do words that are None.
 
-        A seed may be a number or a text for `seed_of`; DRAWN draws one.
+        A seed may be a number or a text for `seed_of`; DRAWN draws one. A duration off the model's raster is rounded to
+        it, as `rounding` says. ValueError as `check` has it, and for a number that was left empty.
         """
+        for name, value in arguments.items():
+            setting = self.settings.get(name)
+            if value is None and isinstance(setting, Number) and not isinstance(setting, Seed):
+                raise ValueError(f"{name}: got nothing, allowed {setting.range[0]} to {setting.range[1]}")
         given = {name: value for name, value in arguments.items() if value is not None}
         seed = given.get("seed", DRAWN)
         if isinstance(seed, str):
             seed = seed_of(seed)
         defaults = {name: self.default(name) for name in self.settings if name not in ("knobs", "model")}
         request = Request.from_dict({**defaults, **given, "seed": draw_seed() if seed == DRAWN else seed})
+        if "duration_s" not in given:
+            request = self._as_long_as_source(request)
         self.check(request)
         return self.complete(request)
 
@@ -141,32 +152,43 @@ class Studio:
                 raise ValueError(
                     f"{knob.name}: got {value!r}, allowed {', '.join(choices)} (this model has learned no variance)"
                 )
-        self._check_duration(request.duration_s)
         if request.model not in ("", self.digest):
             raise ValueError(f"model: got {request.model!r}, but the one loaded here is {self.digest}")
+        self._check_edits(request)
 
     def complete(self, request: Request) -> Request:
-        """The request with the model, the decoder and the duration that it leaves open; without what does not apply."""
+        """The request with the model, the decoder and the duration that it leaves open; without what does not apply.
+
+        Its duration is on the model's raster.
+        """
         if not self._is_sound:
             return replace(request, model=self.digest, decoder="", duration_s=None)
-        duration_s = self.default("duration_s") if request.duration_s is None else request.duration_s
+        duration_s = self._on_raster(self.default("duration_s") if request.duration_s is None else request.duration_s)
         return replace(request, model=self.digest, decoder=request.decoder or self.decoder, duration_s=duration_s)
+
+    def rounding(self, duration_s: float | None, request: Request) -> str:
+        """What is to be said where a duration was asked for that the request, complete, does not have; or nothing."""
+        if duration_s in (None, request.duration_s) or request.duration_s is None:
+            return ""
+        return f"duration_s: got {duration_s:g}, rounded to {request.duration_s:g}, a multiple of {self.step_s:g}"
 
     def removal(self, digest: str) -> str | None:
         """What became of a removed model, in words; None for any other."""
         gone = self.removed.get(digest)
         return f"{gone.name} ({digest}), which was removed; {gone.replaced_by} took its place" if gone else None
 
-    def generate(self, request: Request, stop: Stop | None = None) -> Generator[Preview | Clip]:
-        """A Preview of the noise and of every step, and at last the Clip.
+    def generate(self, request: Request, stop: Stop | None = None, sources: Sources = ()) -> Generator[Preview | Clip]:
+        """A Preview of the noise and of every step, and at last the Clip. `sources` hold what its edits begin from.
 
         Setting `stop` ends the run within one evaluation, and the clip is then what the model believed last (it is
         asked at least once). Closing the iterator ends it without a clip. ValueError, at once, if the request does not
-        fit.
+        fit, and once it begins if a source is missing.
         """
-        return self.generate_many([request], stop)
+        return self.generate_many([request], stop, sources)
 
-    def generate_many(self, requests: Sequence[Request], stop: Stop | None = None) -> Generator[Preview | Clip]:
+    def generate_many(
+        self, requests: Sequence[Request], stop: Stop | None = None, sources: Sources = ()
+    ) -> Generator[Preview | Clip]:
         """As `generate`, for several requests that have the settings in SHARED in common, as one batch.
 
         Previews of the first, then a Clip for each, which is what it would be alone as `Engine.run` has it.
@@ -174,7 +196,7 @@ class Studio:
         for request in requests:
             self.check(request)
         check_batch(requests)
-        return self.engine.run([self.complete(each) for each in requests], stop or threading.Event())
+        return self.engine.run([self.complete(each) for each in requests], stop or threading.Event(), sources)
 
     def sound(self, features: np.ndarray, most: float = math.inf, decoder: str = "") -> np.ndarray:
         """The wave (N,) float32 of features (*shape), made as that of a clip: as loud, or amplified by `most`."""
@@ -215,7 +237,7 @@ class Studio:
             option["drawn"] = DRAWN
         if setting.name == "duration_s":
             option["step"] = self.step_s
-        return option if isinstance(setting, Knobs) else option | {"default": self.default(setting.name)}
+        return option if isinstance(setting, (Knobs, Edits)) else option | {"default": self.default(setting.name)}
 
     @property
     def step_s(self) -> float:
@@ -234,15 +256,28 @@ class Studio:
         if request.label(name) not in allowed:
             raise ValueError(f"{name}: got {request.label(name)!r}, allowed {', '.join(allowed)}")
 
-    def _check_duration(self, duration_s: float | None) -> None:
-        if duration_s is None or "duration_s" not in self.settings:
-            return
-        steps = duration_s / self.step_s
-        if abs(steps - round(steps)) > 1e-6:
-            setting = self.settings["duration_s"]
-            assert isinstance(setting, Number)
-            low, high = setting.range
-            raise ValueError(
-                f"duration_s: got {duration_s}, allowed {low} to {high} in steps of {self.step_s:g}, "
-                f"such as {round(steps) * self.step_s:.3f}"
-            )
+    def _check_edits(self, request: Request) -> None:
+        """ValueError for edits that the model has not, and for labels of theirs that it does not know."""
+        if request.edits and "edits" not in self.settings:
+            raise ValueError(f"edits: got {', '.join(request.edits)}, but this model's output has no time to edit")
+        if request.parent is not None:
+            self.check(request.parent)
+        timeline = request.edited.get("timeline")
+        for section in timeline.sections if isinstance(timeline, Timeline) else ():
+            self.check(request.changed(edits={}, **section.labels))
+
+    def _as_long_as_source(self, request: Request) -> Request:
+        """The request, where a source is inpainted or transformed, with a duration that the whole source fills."""
+        edit = next((each for each in request.edited.values() if isinstance(each, (Inpaint, Transform))), None)
+        if edit is None:
+            return request
+        steps = math.floor(edit.source_s / self.step_s + 1e-6)
+        return replace(request, duration_s=self._on_raster(max(SHORTEST_S, min(LONGEST_S, steps * self.step_s))))
+
+    def _on_raster(self, duration_s: float) -> float:
+        """The nearest duration that the model can make; one that is on its raster already stays as it is."""
+        setting = self.settings["duration_s"]
+        assert isinstance(setting, Number)
+        low, high, asked = (value / self.step_s for value in (*setting.range, duration_s))
+        steps = min(max(round(asked), math.ceil(low - 1e-6)), math.floor(high + 1e-6))
+        return duration_s if abs(asked - steps) < 1e-6 else round(steps * self.step_s, 6)

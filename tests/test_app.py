@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +14,14 @@ from small_models import images, save
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "app.py", *arguments], cwd=ROOT, capture_output=True, text=True)
+def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+    )
 
 
 @pytest.mark.parametrize("url", ["localhost:7860", "http://127.0.0.1:7860", "ftp://music.example.org"])
@@ -22,6 +30,39 @@ def test_an_address_that_no_phone_can_open_is_refused(url: str) -> None:
     assert answer.returncode == 1
     assert answer.stderr.startswith("error: public_url: got ")
     assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--host", "nowhere.invalid"], {}, "host: got 'nowhere.invalid', need a name or an address of this machine ("),
+        ([], {"GRADIO_SERVER_NAME": "nowhere.invalid"}, "host: got 'nowhere.invalid'"),
+        (["--port", "0"], {}, "port: got 0, allowed 1 to 65535"),
+        (["--port", "99999"], {}, "port: got 99999, allowed 1 to 65535"),
+        ([], {"GRADIO_SERVER_PORT": "any"}, "GRADIO_SERVER_PORT: got 'any', need a whole number"),
+        ([], {"GRADIO_TEMP_DIR": "/proc/files"}, "GRADIO_TEMP_DIR: got /proc/files, which cannot be made"),
+        (["--checkpoint", "no model"], {}, "checkpoint: got 'no model', no such folder"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else None,
+)
+def test_what_cannot_be_served_is_one_line(arguments: list[str], environment: dict[str, str], words: str) -> None:
+    answer = run(*arguments, **environment)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"error: {words}")
+    assert len(answer.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="no IPv6")
+def test_the_rehearsal_and_the_page_mean_the_same_address(small_checkpoint: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        words = f"port: got {port} on ::, where the page cannot listen: "
+        same = "--host", "[::]", "--port", port, "--checkpoint", small_checkpoint, "--device", "cpu"
+        assert words in run(*same, "--check-stage").stdout.splitlines()[-1]
+        assert run(*same).stderr.startswith(f"error: {words}")
+    assert words not in run(*same, "--check-stage").stdout
 
 
 def test_the_rehearsal_ends_with_what_is_missing(small_checkpoint: Path) -> None:

@@ -1,6 +1,7 @@
 """A checkpoint folder survives the round trip, and whatever is wrong with one is said in one line."""
 
 import json
+import os
 import pickle
 import re
 from dataclasses import replace
@@ -110,6 +111,14 @@ def test_truncated_weights_are_refused(folder: Path, keep: int) -> None:
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(CheckpointError, match="truncated or not safetensors"):
+        load(folder)
+
+
+def test_weights_that_may_not_be_read_are_named_as_such(folder: Path) -> None:
+    (folder / "model.safetensors").chmod(0)
+    if os.access(folder / "model.safetensors", os.R_OK):
+        pytest.skip("this user may read everything")
+    with pytest.raises(CheckpointError, match="may not be read by this user"):
         load(folder)
 
 

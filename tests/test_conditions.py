@@ -146,3 +146,15 @@ def test_guidance_leads_away_from_the_negatives() -> None:
         asked = conditions(three, labels, range(4), corrections=corrections, guidance_scale=2.0)
         asked.guide(believer)(torch.zeros(4, 1, 128, 32), t, asked.cond())
         assert believer.told[0]["style"].tolist() == [0, 1, 2, 3, *without]
+
+
+def test_guidance_against_no_label_is_a_choice_and_not_that_of_old_links() -> None:
+    """Ho & Salimans 2022: away from the belief without the label, whatever negatives the model has."""
+    known = replace(CONFIGURATION, labels={"style": ["a", "b"]}, negatives={"style": {"a": "b", "b": "a"}})
+    t = torch.full((1,), 0.5, dtype=torch.float64)
+    for said, without in (({"guidance_against": "no-label"}, 0), ({"guidance_against": "negative"}, 2), ({}, 2)):
+        believer = Believer()
+        query = Request.from_dict({"seed": 1, "style": "a", "guidance_scale": 2.0, **said}).to_query()
+        asked = Conditions.of(known, [Request.from_query(query)], 32)
+        asked.guide(believer)(torch.zeros(1, 1, 128, 32), t, asked.cond())
+        assert believer.told[0]["style"].tolist() == [1, without]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from diffusion.files import check_file, check_folder, write_text, written
+from diffusion.files import check_file, check_folder, read_json, write_text, written
 
 
 def test_what_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
@@ -54,3 +54,12 @@ def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
         check_folder("out", tmp_path / "file" / "below")
     with pytest.raises(ValueError, match="out: got /proc, but /proc cannot be written"):
         check_folder("out", Path("/proc"))
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}", '{"é": 1}'.encode("latin-1")])
+def test_what_is_no_json_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "there.json").write_bytes('{"é": 1}'.encode())
+    assert read_json(tmp_path / "there.json") == {"é": 1}
+    (tmp_path / "broken.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.json: need JSON in UTF-8"):
+        read_json(tmp_path / "broken.json")

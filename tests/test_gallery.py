@@ -44,9 +44,9 @@ def index_of(folder: Path) -> dict:
 
 def rewrite(folder: Path, old: str, new: str) -> None:
     path = folder / gallery.INDEX
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(text.replace(old, new), encoding="utf-8")
 
 
 def hung(studio: Studio, checkpoint: Path) -> Path | None:
@@ -149,7 +149,7 @@ def test_an_index_that_was_not_written_here_is_refused(folder: Path, old: str, n
 
 
 def test_the_card_leads_to_every_clip(folder: Path, studio: Studio) -> None:
-    text = (folder / gallery.CARD).read_text()
+    text = (folder / gallery.CARD).read_text(encoding="utf-8")
     files = {each[kind] for each in index_of(folder)["clips"] for kind in ("audio", "picture")}
     assert set(re.findall(r'(?:href|src)="([^"]+)"', text)) == files
     rows = [line for line in text.splitlines() if line.startswith("| **")]

@@ -36,7 +36,7 @@ SHAPES = {"music": (1, 128, 160), "points": (64, 2), "image": (1, 8, 8)}
 PIXELS = {"music": (160, 128), "points": (256, 256), "image": (8, 8)}
 MEDIA = {"music": "sound", "points": "plot", "image": "image"}
 SHORT = {"music": {"duration_s": 2.56}, "points": {}, "image": {}}
-GUIDANCE = {"guidance_scale", "guidance_rule", "guidance_from"}
+GUIDANCE = {"guidance_scale", "guidance_rule", "guidance_from", "guidance_against"}
 ALWAYS = {"sampler", "steps", "seed", "knobs", "grid", "model"}
 
 

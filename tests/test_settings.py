@@ -20,6 +20,7 @@ from diffusion.settings import (
     SETTINGS,
     SHARED,
     Choice,
+    Edits,
     Knobs,
     Label,
     Number,
@@ -44,6 +45,8 @@ def other_than(setting: Setting) -> Any:
         return next(each for each in setting.catalogue if each != REQUEST[setting.name])
     if isinstance(setting, Number):
         return next(each for each in setting.range if each != REQUEST[setting.name])
+    if isinstance(setting, Edits):
+        return {"loop": {}}
     return {"eta": 0.5} if isinstance(setting, Knobs) else "another"
 
 
@@ -75,7 +78,7 @@ def test_a_request_has_a_field_for_each_that_is_no_label_and_no_default_of_its_o
     own = {each.name: each for each in fields(Request) if each.name != "labels"}
     assert own.keys() == SETTINGS.keys() - set(LABELS)
     defaults = {name: each.default for name, each in own.items() if each.default is not MISSING}
-    assert own.keys() - defaults.keys() == {"seed", "knobs"}  # which have none
+    assert own.keys() - defaults.keys() == {"seed", "knobs", "edits"}  # which have none
     assert defaults == {name: SETTINGS[name].default for name in defaults}
 
 
@@ -116,7 +119,7 @@ def test_a_studio_offers_what_the_table_has(studio: Studio) -> None:
     options = studio.options()
     assert options.keys() == SETTINGS.keys() | {"presets"}
     for name, setting in SETTINGS.items():
-        if name in ("knobs", "model"):  # which say what there is, by sampler and by digest
+        if name in ("knobs", "model", "edits"):  # which say what there is, by sampler and by digest
             continue
         assert (options[name]["title"], options[name]["help"]) == (setting.title, setting.help)
         assert options[name]["default"] == studio.default(name)
@@ -130,9 +133,23 @@ def test_the_command_has_a_flag_for_each() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     known = vars(parser.parse_args(["--out", "clip.wav"]))
-    assert known.keys() == (SETTINGS.keys() - {"knobs"}) | {"label", "knob", "out", "film", "checkpoint", "device"}
+    own = {"label", "knob", "out", "film", "checkpoint", "device"}
+    edits = {
+        "continued",
+        "keep_s",
+        "source",
+        "strength",
+        "mask",
+        "loop",
+        "fork_at",
+        "parent",
+        "blend",
+        "place",
+        "section",
+    }
+    assert known.keys() == (SETTINGS.keys() - {"knobs", "edits"}) | own | edits
     for setting in SETTINGS.values():
-        if not isinstance(setting, Knobs):
+        if not isinstance(setting, (Knobs, Edits)):
             value = other_than(setting)
             assert vars(parser.parse_args(["--out", "a.wav", setting.flag, str(value)]))[setting.name] in (
                 value,

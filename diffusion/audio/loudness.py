@@ -42,27 +42,35 @@ def true_peak(wave: Tensor) -> Tensor:
     return torch.maximum(finer.abs().amax(-1), wave.abs().amax(-1))
 
 
-def finish(wave: Tensor, sample_rate_hz: int = 32_000, gain: Tensor | None = None) -> Tensor:
+def finish(wave: Tensor, sample_rate_hz: int = 32_000, gain: Tensor | None = None, *, looped: bool = False) -> Tensor:
     """A decoded wave (N,) or waves (B, N) as clips of the same shape.
 
     Removes the offset, fades both ends over 5 ms to exactly zero (raised cosine), and applies one gain per clip: `gain`
-    (B,) if given, else `clip_gain`. No limiter and no clipping, so nothing is distorted.
+    (B,) if given, else `clip_gain`. No limiter and no clipping, so nothing is distorted. A `looped` wave has no ends to
+    fade.
     """
-    clips = _faded(wave, sample_rate_hz)
-    gain = _gain(clips, sample_rate_hz) if gain is None else gain.cpu().double()
+    clips = _faded(wave, sample_rate_hz, looped)
+    gain = _gain(clips, clips, sample_rate_hz) if gain is None else gain.cpu().double()
     return (clips * gain[:, None]).reshape(wave.shape).to(wave)
 
 
-def clip_gain(wave: Tensor, sample_rate_hz: int = 32_000) -> Tensor:
+def clip_gain(
+    wave: Tensor, sample_rate_hz: int = 32_000, *, looped: bool = False, like: Tensor | None = None
+) -> Tensor:
     """The gain (B,), float64, with which a decoded wave (N,) or waves (B, N) become clips.
 
     It brings them to TARGET_DB, or to less if the true peak would pass PEAK_DB, however loud the input is. A wave that
-    is silent by the absolute gate is not raised.
+    is silent by the absolute gate is not raised. The gain is that of `like`, a wave of the same kind, if there is one,
+    as far as the peak allows.
     """
-    return _gain(_faded(wave, sample_rate_hz), sample_rate_hz)
+    clips = _faded(wave, sample_rate_hz, looped)
+    if like is None:
+        return _gain(clips, clips, sample_rate_hz)
+    other = _faded(like, sample_rate_hz, looped)
+    return torch.minimum(_gain(other, other, sample_rate_hz), _gain(clips, other, sample_rate_hz))
 
 
-def _faded(wave: Tensor, sample_rate_hz: int) -> Tensor:
+def _faded(wave: Tensor, sample_rate_hz: int, looped: bool = False) -> Tensor:
     if wave.ndim not in (1, 2) or not wave.numel() or not wave.is_floating_point():
         raise ValueError(
             f"wave must be floating point of shape (N,) or (B, N), not empty, got {wave.dtype} {tuple(wave.shape)}"
@@ -71,6 +79,8 @@ def _faded(wave: Tensor, sample_rate_hz: int) -> Tensor:
         raise ValueError("wave must be finite, got NaN or infinity")
     clips = wave.detach().cpu().double().reshape(-1, wave.shape[-1])
     clips = clips - clips.mean(-1, keepdim=True)
+    if looped:
+        return clips
     fade = min(max(1, round(FADE_S * sample_rate_hz)), (clips.shape[-1] + 1) // 2)
     ramp = (1 - torch.cos(math.pi * torch.arange(fade, dtype=torch.float64) / fade)) / 2
     clips[:, :fade] *= ramp
@@ -78,7 +88,8 @@ def _faded(wave: Tensor, sample_rate_hz: int) -> Tensor:
     return clips
 
 
-def _gain(clips: Tensor, sample_rate_hz: int) -> Tensor:
-    level_db = loudness_db(clips, sample_rate_hz)
+def _gain(clips: Tensor, like: Tensor, sample_rate_hz: int) -> Tensor:
+    """The gain (B,) that brings `like` to TARGET_DB, or to less if the peak of the clips would pass PEAK_DB."""
+    level_db = loudness_db(like, sample_rate_hz)
     gain = torch.where(level_db.isfinite(), 10 ** ((TARGET_DB - level_db) / 20), torch.ones_like(level_db))
     return torch.minimum(gain, _amplitude(PEAK_DB) / true_peak(clips).clamp(min=torch.finfo(torch.float64).tiny))

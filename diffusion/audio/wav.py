@@ -12,6 +12,7 @@ from torch import Tensor
 
 SETTINGS_BYTES = 2045  # the longest comment that libsndfile reads back
 FILE_BYTES = 64 * 2**20  # more than ten minutes
+UNKNOWN = 2**32 - 1  # the length in the header of a file that was written into a pipe: it goes on to its end
 
 
 def write_wav(
@@ -72,9 +73,9 @@ def read_settings(path: str | os.PathLike[str]) -> dict[str, Any]:
     # libsndfile knows many formats: let it parse only this one.
     if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
         raise ValueError(f"path must be a WAV file, got {path.name!r} of {size} bytes that is none")
-    expected = 8 + int.from_bytes(head[4:8], "little")
-    if size < expected:
-        raise ValueError(f"path must be a whole WAV file, got {size} of {expected} bytes")
+    length = int.from_bytes(head[4:8], "little")
+    if length != UNKNOWN and size < 8 + length:
+        raise ValueError(f"path must be a whole WAV file, got {size} of {8 + length} bytes")
     try:
         with soundfile.SoundFile(path) as file:
             comment = file.comment

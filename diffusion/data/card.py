@@ -12,7 +12,7 @@ import numpy as np
 from diffusion.data.dataset import LABELS, Features
 from diffusion.data.families import SPLITS
 from diffusion.data.fonts import LICENCES
-from diffusion.files import write_text
+from diffusion.files import read_json, write_text
 
 CARD = "README.md"
 
@@ -20,7 +20,7 @@ CARD = "README.md"
 def write(out: Path) -> None:
     """Write `out`/README.md from the splits and the table of pieces in `out`."""
     splits = [Features(out, split) for split in SPLITS if (out / split).is_dir()]
-    pieces = json.loads((out / "pieces.json").read_text(encoding="utf-8"))
+    pieces = read_json(out / "pieces.json")
     write_text(out / CARD, text(splits, pieces))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from diffusion.data.families import SPLITS
 from diffusion.data.fonts import DEFAULT_EAR_FONTS, DEFAULT_FONT, check_font
 from diffusion.data.scores import SOURCES, Piece
-from diffusion.files import write_text
+from diffusion.files import check_folder, read_json, write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
     fonts = {split: tuple(args.ear_font) if split == "ear" else (args.font,) for split in args.splits}
     for font in {font for each in fonts.values() for font in each}:
         check_font(font)  # a missing font is found before the scores are read
-    args.out.mkdir(parents=True, exist_ok=True)
+    check_folder("out", args.out)
 
     def bar(label: str) -> Any:
         return lambda results, total: tqdm(results, total=total, desc=label, unit="file", smoothing=0.05)
@@ -87,7 +87,7 @@ def _known_families(path: Path, pieces: list[Piece]) -> list[int] | None:
     """The families that an earlier call wrote, if it was about the same pieces: finding them takes half a minute."""
     if not path.exists():
         return None
-    entries = json.loads(path.read_text(encoding="utf-8")).values()
+    entries = read_json(path).values()
     if [entry["key"] for entry in entries] != [piece.key for piece in pieces]:
         return None
     return [entry["family"] for entry in entries]

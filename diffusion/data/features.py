@@ -6,11 +6,9 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +41,7 @@ from diffusion.data.practice import PRACTICES
 from diffusion.data.render import LOUDNESS_DB, render_performance
 from diffusion.data.scores import SOURCES, Piece, load_pieces
 from diffusion.data.synthesiser import Synthesiser
+from diffusion.data.workers import shared
 
 SHARD_S = 3600.0  # about an hour of audio, every style on every ensemble
 SHARES: dict[str, float] = {"madrigal": 0.6, "quartet": 0.6}
@@ -246,11 +245,11 @@ def write_splits(
         for _ in progress(map(_shard_job, todo), len(todo)):
             pass
         return len(todo)
-    # Forked workers could hang in torch's thread pool.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with shared(_shard_job, todo, workers) as done:
         try:
-            for _ in progress(pool.map(_shard_job, todo), len(todo)):
+            for _ in progress(done, len(todo)):
                 pass
         except BrokenProcessPool as error:
-            raise RuntimeError("a worker ended early (out of memory?); run again to go on where it stopped") from error
+            said = "a worker ended early (out of memory?); run again to go on where it stopped"
+            raise ChildProcessError(said) from error
     return len(todo)

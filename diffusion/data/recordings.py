@@ -31,7 +31,7 @@ from diffusion.audio.loudness import loudness_db
 from diffusion.audio.mel import MelParameters
 from diffusion.data.dataset import LABELS, VERSION, save_shard
 from diffusion.data.render import LOUDNESS_DB, normalise
-from diffusion.files import write_text
+from diffusion.files import read_json, write_text
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3")
 ANY = "any"
@@ -478,7 +478,7 @@ def _read_manifest(out: Path) -> dict[str, Any] | None:
     """What an earlier call has written at its end; None if there was none or it did not come that far."""
     if not (out / MANIFEST).exists():
         return None
-    return dict(json.loads((out / MANIFEST).read_text(encoding="utf-8")))
+    return dict(read_json(out / MANIFEST))
 
 
 def _write(path: Path, manifest: dict[str, Any]) -> None:

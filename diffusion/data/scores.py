@@ -13,13 +13,13 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from diffusion.data.workers import shared
 
 VERSION = 2
 _log = logging.getLogger(__name__)
@@ -288,8 +288,7 @@ def read_file(root: Path, index: int, name: str) -> list[Piece]:
     stem = name.rsplit(".", 1)[0]
     try:
         parsed = converter.parse(path, forceSource=True, storePickle=False)
-    except Exception as error:
-        # music21 raises a wide range of exceptions on malformed encodings; one bad file must not end the whole run.
+    except Exception as error:  # noqa: BLE001 - music21 raises all kinds for bad files, and one must not end the run
         _log.warning("%s left out: %s", name, error)
         return []
     scores = list(parsed.scores) if isinstance(parsed, stream.Opus) else [parsed]
@@ -305,7 +304,7 @@ def read_file(root: Path, index: int, name: str) -> list[Piece]:
                 book_number = int(reference) if source.name.startswith("O'Neill") else None
                 style = tune_style(_meter(score), rhythms.get(reference, ""), book_number)
             piece = _to_piece(score, key, " ".join((title or stem).split()), source.name, style)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - likewise
             _log.warning("%s left out: %s", key, error)
             continue
         if piece is not None:
@@ -327,10 +326,8 @@ def read_corpus(
     jobs = [(root, index, name) for index, name in (corpus_files(root) if files is None else files)]
     # Long files first, so that no worker is left alone with one at the end; the order of the result is restored below.
     order = sorted(range(len(jobs)), key=lambda i: -(root / jobs[i][2]).stat().st_size)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        results: Iterable[list[Piece]] = pool.map(_read_job, [jobs[i] for i in order], chunksize=4)
-        if progress is not None:
-            results = progress(results, len(jobs))
+    with shared(_read_job, [jobs[i] for i in order], workers, chunksize=4) as done:
+        results = done if progress is None else progress(done, len(jobs))
         by_job = dict(zip(order, results, strict=True))
     return [piece for i in range(len(jobs)) for piece in by_job[i]]
 

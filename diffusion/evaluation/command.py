@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diffusion.evaluation.plan import NO_VOCODER, Plan
+from diffusion.files import check_folder
 from diffusion.settings import SETTINGS
 
 
@@ -75,10 +76,12 @@ def run(args: argparse.Namespace) -> None:
         args.seed,
     )
     if args.train_classifier is not None:
+        check_folder("train_classifier", args.train_classifier)
         train_classifier(args.data, args.train_classifier, args.seed)
         return
     if args.classifier is None or args.out is None:
         raise ValueError("classifier, out: name a folder for each, or a new classifier with --train-classifier")
+    check_folder("out", args.out)
     from diffusion.evaluation.judge import evaluate
 
     text = evaluate(

@@ -10,7 +10,7 @@ import inspect
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,10 @@ from gradio.processing_utils import save_bytes_to_cache
 
 from diffusion.compare import CELLS, CONVERGED, Cell, Comparison, in_order, to_csv
 from diffusion.compare import compare as compose_cells
+from diffusion.edits import EDITS, SOURCED
 from diffusion.engine import Clip
-from diffusion.settings import DRAWN, Choice, Knobs, Label, Number, Seed, Setting
+from diffusion.request import Request
+from diffusion.settings import DRAWN, Choice, Edits, Knobs, Label, Number, Seed, Setting
 from diffusion.studio import Studio
 from diffusion.ui.compare.report import report
 from diffusion.ui.shared.events import MODEL
@@ -81,7 +83,7 @@ class Api:
     def generate(self, *values: Any) -> tuple[str, dict[str, Any]]:
         """A clip as a file, and its settings."""
         with in_words():
-            request = self.studio.request(**_named(self._settings, values))
+            request = self._request(_named(self._settings, values))
             clip = deque(self.studio.generate(request), maxlen=1)[0]
         assert isinstance(clip, Clip)
         path = save_bytes_to_cache(clip.to_wav(), file_name(clip.settings), cache_dir=self._audio.GRADIO_CACHE)
@@ -93,11 +95,11 @@ class Api:
         distances = given.pop("distances")
         axis_x, values_x, axis_y, values_y = (given.pop(name) for name in AXES)
         with in_words():
-            base = self.studio.request(**given)
+            base = self._request(given)
             own = tuple(self.studio.labels)
             comparison = Comparison(base, axis_x, values_x, axis_y, values_y, own)
             run = compose_cells(self.studio, comparison, cache=self.clips, distances=distances)
-        cells = in_order({each.place: each for each in run if isinstance(each, Cell)}.values())
+            cells = in_order({each.place: each for each in run if isinstance(each, Cell)}.values())
         files = {"html": report(self.studio, comparison, cells), "csv": to_csv(cells)}
         html, rows = (
             save_bytes_to_cache(text.encode(), f"out-of-noise-comparison.{ending}", cache_dir=self._page.GRADIO_CACHE)
@@ -108,6 +110,13 @@ class Api:
     def options(self) -> dict[str, Any]:
         """What can be asked for."""
         return self.known
+
+    def _request(self, given: dict[str, Any]) -> Request:
+        """What the arguments ask for; a length that is rounded is said in a message beside the answer."""
+        request = self.studio.request(**given)
+        if rounding := self.studio.rounding(given.get("duration_s"), request):
+            gr.Info(rounding)
+        return request
 
     def _serve(
         self,
@@ -168,9 +177,20 @@ def _argument(studio: Studio, setting: Setting) -> Argument:
         return Argument(name, setting.help + drawn, gr.Textbox(str(default), label=name))
     if isinstance(setting, Number):
         allowed = " Allowed: {:g} to {:g}.".format(*setting.range)
+        if name == "duration_s":
+            allowed += f" Rounded to a multiple of {studio.step_s:g}."
         return Argument(name, setting.help + allowed, gr.Number(default, label=name))
+    if isinstance(setting, Edits):
+        known = {name: ", ".join(each.name for each in fields(EDITS[name])) for name in EDITS if name not in SOURCED}
+        help = setting.help + " Allowed: " + "; ".join(f"{name} with {{{each}}}" for name, each in known.items()) + "."
+        return Argument(name, help, _object(name))
     if isinstance(setting, Knobs):
-        knobs: Any = gr.JSON({}, label=name)
-        knobs.api_info = lambda: {"type": "object"}  # MCP's validation refuses the schema of gr.JSON
-        return Argument(name, setting.help, knobs)
+        return Argument(name, setting.help, _object(name))
     return Argument(name, setting.help, gr.Textbox(default, label=name))
+
+
+def _object(name: str) -> Any:
+    """A component for a JSON object."""
+    component: Any = gr.JSON({}, label=name)
+    component.api_info = lambda: {"type": "object"}  # MCP's validation refuses the schema of gr.JSON
+    return component

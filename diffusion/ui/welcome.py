@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from diffusion.files import read_json
 from diffusion.ui import messages
 from diffusion.ui.messages import ClipMessage
 
@@ -14,7 +14,7 @@ def read_welcome(path: Path) -> ClipMessage | None:
     film = path.with_suffix(".json")
     if not (path.is_file() and film.is_file()):
         return None
-    story = json.loads(film.read_text(encoding="utf-8"))
+    story = read_json(film)
     wav = path.read_bytes()
     clip = messages.clip("welcome", story["settings"], story["seconds"], story["film"], story["picture"], wav)
     return {**clip, "welcome": True}

@@ -117,6 +117,14 @@ def test_other_formats_of_the_library_are_refused(tmp_path):
         read_settings(path)
 
 
+def test_a_file_that_was_written_into_a_pipe_is_read_to_its_end(clip, tmp_path):
+    content, unknown = clip.read_bytes(), b"\xff" * 4
+    data = content.index(b"data")
+    path = tmp_path / "streamed.wav"
+    path.write_bytes(content[:4] + unknown + content[8 : data + 4] + unknown + content[data + 8 :])
+    assert read_settings(path) == SETTINGS
+
+
 def test_every_truncation_is_refused(clip, tmp_path):
     content = clip.read_bytes()
     path = tmp_path / "short.wav"

@@ -61,16 +61,17 @@ def seconds_a_step(data: Path, rounds: int = 5) -> dict[str, float]:
         config = TrainingConfig(steps=1, **{**COMMON, **changes})  # type: ignore[arg-type]
         configuration = describe(config, features)
         network = configuration.build().to(device)
-        machines[name] = (config, configuration.denoiser(network), build_optimizers(network, config))
+        objective = objective_of(config, configuration.features)
+        machines[name] = (config, objective, configuration.denoiser(network), build_optimizers(network, config))
     taken: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for turn in range(-1, rounds):  # the first is not counted
-        for name, (config, denoiser, optimizers) in machines.items():
+        for name, (config, objective, denoiser, optimizers) in machines.items():
             start = time.perf_counter()
             for step in (0, 1, 2, 3):  # both lengths of clips
                 x0, t, eps, cond = draw(features, config, step, 0)
                 labels = {label: value.to(device) for label, value in cond.items()}
                 with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                    loss = objective_of(config)(denoiser, x0.to(device), t.to(device), eps.to(device), labels).mean()
+                    loss = objective(denoiser, x0.to(device), t.to(device), eps.to(device), labels).mean()
                 loss.backward()
                 for optimizer in optimizers:
                     optimizer.step()

@@ -32,6 +32,7 @@ from diffusion import checkpoint
 from diffusion.checkpoint import find_checkpoint
 from diffusion.compose import compose
 from diffusion.denoisers import InFormat
+from diffusion.edits import Sources
 from diffusion.engine import Clip, Preview, Stop
 from diffusion.engine.local import LocalEngine, preview
 from diffusion.networks.precision import fast_dtype
@@ -127,7 +128,7 @@ class TimedEngine:
         denoiser = checkpoint.load(folder, self._device).denoiser
         self.timed = Timed(InFormat(denoiser, self._device, fast_dtype(self._device)))
 
-    def run(self, requests: Sequence[Request], stop: Stop) -> Generator[Preview | Clip]:
+    def run(self, requests: Sequence[Request], stop: Stop, sources: Sources = ()) -> Generator[Preview | Clip]:
         start = time.perf_counter()
         for each in compose(self.timed, self.model.configuration, requests, stop=stop, device=self._device):
             if isinstance(each, Step):

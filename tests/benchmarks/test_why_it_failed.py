@@ -24,7 +24,7 @@ def measured() -> tuple[str, dict[str, float]]:
 
 
 def test_the_page_is_reproduced(measured):
-    again, page = measured[0], (FOLDER / "why_it_failed.md").read_text()
+    again, page = measured[0], (FOLDER / "why_it_failed.md").read_text(encoding="utf-8")
     assert NUMBER.sub("#", again) == NUMBER.sub("#", page)
     for new, old in zip(NUMBER.findall(again), NUMBER.findall(page), strict=True):
         last_place = 10.0 ** -len(old.partition(".")[2]) if "e" not in old else 0

@@ -143,11 +143,11 @@ def serve(root: Path) -> Iterator[tuple[Hub, str]]:
                     return self.reply(entries)
                 siblings = [{"rfilename": file} for file in files]
                 return self.reply({"id": name, "sha": hub.commit(kind, name), "siblings": siblings})
-            if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/\w+/(.+)", path):
-                name, file = match.groups()
-                content = (hub.folder("model", name) / file).read_bytes()
+            if match := re.fullmatch(r"/(?:(dataset)s/)?([^/]+/[^/]+)/resolve/\w+/(.+)", path):
+                kind, name, file = match.groups("model")
+                content = (hub.folder(kind, name) / file).read_bytes()
                 etag = f'"{hashlib.sha256(content).hexdigest()}"'
-                return self.reply(content, ETag=etag, X_Repo_Commit=hub.commit("model", name))
+                return self.reply(content, ETag=etag, X_Repo_Commit=hub.commit(kind, name))
             return self.refuse(404, f"no such route: {self.path}")
 
         do_HEAD = do_GET

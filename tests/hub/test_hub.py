@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import socket
@@ -68,7 +69,7 @@ def test_a_published_model_is_fetched_whole_and_kept(
 def test_a_space_holds_what_it_needs_and_nothing_else(hub: tuple[Hub, str], tmp_path: Path) -> None:
     stale = hub[0].folder("space", "someone/out-of-noise") / "diffusion" / "removed.py"
     stale.parent.mkdir(parents=True)
-    stale.write_text("")
+    stale.write_text("", encoding="utf-8")
     done = publish(hub, tmp_path, "--space", "someone/out-of-noise")
     assert done.returncode == 0, done.stderr
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
@@ -108,11 +109,31 @@ def test_a_refusal_is_passed_on_and_nothing_is_half_done(
     assert "Invalid username or password" in refused.stderr
     assert not hub[0].folder("space", "someone/out-of-noise").exists()
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "config.json").write_text("{}")
+    (tmp_path / "broken" / "config.json").write_text("{}", encoding="utf-8")
     broken = publish(hub, tmp_path, "--model", "someone/tune", "--checkpoint", str(tmp_path / "broken"))
     assert broken.returncode == 1
     assert "no file model.safetensors" in broken.stderr
     assert not hub[0].folder("model", "someone/tune").exists()
+
+
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9", "socks5://127.0.0.1:9"], ids=["none", "http", "socks"])
+def test_without_a_network_it_is_one_line(
+    proxy: str, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    hub = "http://music.invalid:9", tmp_path
+    asked = ("-m", "diffusion", "publish")
+    for words in (("--space", "a/b"), ("--model", "a/b", "--checkpoint", str(small_checkpoint))):
+        done = run(*hub, *asked, *words)
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"error: {words[0][2:]}: got 'a/b', but the Hub cannot be reached (")
+        assert len(done.stderr.splitlines()) == 1
+    fetched = run(*hub, "app.py", "--checkpoint", "someone/tune")
+    assert fetched.returncode == 1
+    assert fetched.stderr.startswith("error: checkpoint: got 'someone/tune', no such folder here, and ")
+    assert len(fetched.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("arguments", [(), ("--space", "no owner"), ("--space", "../../x")], ids=str)
@@ -130,7 +151,7 @@ def test_the_uploaded_folder_starts_on_its_own(hub: tuple[Hub, str], tmp_path: P
     folder = hub[0].folder("space", "someone/out-of-noise")
     venv.create(tmp_path / "venv", with_pip=True)
     python = tmp_path / "venv" / "bin" / "python"
-    requirements = (folder / "requirements.txt").read_text().split()
+    requirements = (folder / "requirements.txt").read_text(encoding="utf-8").split()
     torch = next(line for line in requirements if line.startswith("torch=="))
     for wanted in ([torch], ["-r", "requirements.txt"]):  # by its exact version first: else pip may choose a GPU build
         subprocess.run([python, "-m", "pip", "install", "-q", *wanted], cwd=folder, check=True)
@@ -139,13 +160,13 @@ def test_the_uploaded_folder_starts_on_its_own(hub: tuple[Hub, str], tmp_path: P
         port = probe.getsockname()[1]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     address = f"http://127.0.0.1:{port}"
-    with (tmp_path / "log.txt").open("w") as log:
+    with (tmp_path / "log.txt").open("w", encoding="utf-8") as log:
         server = subprocess.Popen(
             [python, "app.py", "--port", str(port)], cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             for _ in range(600):
-                assert server.poll() is None, (tmp_path / "log.txt").read_text()
+                assert server.poll() is None, (tmp_path / "log.txt").read_text(encoding="utf-8")
                 try:
                     urllib.request.urlopen(address, timeout=5).close()
                     break
@@ -160,3 +181,22 @@ def test_the_uploaded_folder_starts_on_its_own(hub: tuple[Hub, str], tmp_path: P
             shutil.rmtree(tmp_path / "venv")  # gigabytes
     assert settings["seed"] == 7
     assert Path(path).stat().st_size > 100_000
+
+
+def test_pictures_are_fetched_by_their_files_alone(hub: tuple[Hub, str], tmp_path: Path) -> None:
+    folder = hub[0].folder("dataset", "someone/digits")
+    folder.mkdir(parents=True)
+    pixels, classes = bytes(range(4)), bytes([1])
+    (folder / "train-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2]) + pixels)
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 1]) + classes))
+    (folder / "model.pkl").write_bytes(b"not ours")
+    words = "from diffusion.hub import fetch_pictures; from diffusion.data.images import read"
+    fetched = run(
+        hub[1], tmp_path, "-c", f"{words}; f = fetch_pictures('someone/digits'); print(f, read(f).pixels.sum())"
+    )
+    assert fetched.returncode == 0, fetched.stderr
+    where, total = fetched.stdout.split()
+    assert int(total) == sum(pixels)
+    assert {each.name for each in Path(where).iterdir()} == {"train-images-idx3-ubyte", "train-labels-idx1-ubyte.gz"}
+    missing = run(hub[1], tmp_path, "-c", f"{words}; fetch_pictures('nobody/nothing')")
+    assert "data: got 'nobody/nothing', no such folder here, and" in missing.stderr

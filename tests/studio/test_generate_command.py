@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -77,7 +78,7 @@ def test_the_command_writes_the_clip_of_the_studio(studio: Studio, small_checkpo
     *_, clip = studio.generate(request)
     assert isinstance(clip, Clip)
     assert out.read_bytes() == clip.to_wav()
-    story = json.loads(film.read_text())
+    story = json.loads(film.read_text(encoding="utf-8"))
     assert [frame["index"] for frame in story["film"]] == [0, 1, 2, 3]
     assert story["picture"].startswith("data:image/")
 
@@ -88,7 +89,7 @@ def test_a_clip_may_be_short_or_long(small_checkpoint: Path, tmp_path: Path, dur
     arguments = ["--steps", "2", "--duration-s", str(duration_s), "--device", "cpu", "--checkpoint", small_checkpoint]
     main(["generate", *map(str, [*arguments, "--out", out, "--film", film])])
     assert soundfile.info(out).duration == pytest.approx(duration_s)
-    assert read_settings(out) == json.loads(film.read_text())["settings"]
+    assert read_settings(out) == json.loads(film.read_text(encoding="utf-8"))["settings"]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,32 @@ def test_an_error_is_one_line_and_a_status(
     assert not out.exists()
 
 
+def test_a_length_off_the_raster_is_rounded_and_said(
+    small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "clip.wav"
+    arguments = ["--steps", "1", "--duration-s", "3", "--device", "cpu", "--checkpoint", small_checkpoint, "--out", out]
+    main(["generate", *map(str, arguments)])
+    assert "duration_s: got 3, rounded to 3.008, a multiple of 0.064\n" in capsys.readouterr().err
+    assert read_settings(out)["duration_s"] == 3.008
+    assert soundfile.info(out).duration == pytest.approx(3.008)
+
+
+def test_ctrl_c_is_no_traceback_and_leaves_nothing(small_checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "clip.wav"
+    command = [sys.executable, "-m", "diffusion", "generate", "--steps", "1000", "--duration-s", "40.96"]
+    command += ["--checkpoint", str(small_checkpoint), "--out", str(out)]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("step 1/"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert all(line.startswith("step ") for line in said.splitlines())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_reaches_whoever_called_the_command(small_checkpoint: Path, tmp_path: Path) -> None:
     result = generate("--checkpoint", small_checkpoint, "--out", tmp_path / "clip.wav", "--steps", "0")
     assert result.returncode == 1
@@ -129,7 +156,9 @@ def test_the_help_says_the_defaults_that_a_request_has() -> None:
     parser = argparse.ArgumentParser(formatter_class=partial(argparse.HelpFormatter, max_help_position=60, width=1000))
     add_arguments(parser)
     said = dict(re.findall(r"^  --([a-z-]+) .*\(default: (.+)\)$", parser.format_help(), re.MULTILINE))
-    with_default = [each for each in SETTINGS.values() if each.default not in (None, "") and not isinstance(each, Seed)]
+    with_default = [
+        each for each in SETTINGS.values() if each.default not in (None, "", {}) and not isinstance(each, Seed)
+    ]
     assert {each.name for each in with_default} >= {"sampler", "steps", "grid", "duration_s", "guidance_from"}
     for each in with_default:
         assert said[each.flag.removeprefix("--")] == str(each.default)

@@ -121,9 +121,9 @@ def test_a_finished_clip_has_the_texture_that_its_last_mean_lacks_and_a_stopped_
     small_checkpoint: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     texture = {"deviation": 0.1, "frames": [1.0, 0.4], "bands": [1.0, 0.2]}
-    (folder / "config.json").write_text(json.dumps(config | {"texture": texture}))
+    (folder / "config.json").write_text(json.dumps(config | {"texture": texture}), encoding="utf-8")
     textured = open_studio(folder, "cpu")
     *_, last, clip = textured.generate(request())
     assert isinstance(last, Preview)
@@ -150,9 +150,9 @@ def test_an_open_label_is_as_if_it_had_not_been_asked_for(studio: Studio) -> Non
 
 def test_what_is_left_open_is_drawn_as_the_music_has_it(small_checkpoint: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["prior"] = [{"labels": ["style", "mode"], "counts": [[0, 7], [7, 0]]}]  # chorales are in minor
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     studio = open_studio(folder, "cpu")
     left_open, minor, major = (clip_of(studio.generate(request(mode=mode))) for mode in ("any", "minor", "major"))
     np.testing.assert_array_equal(left_open.features, minor.features)
@@ -276,13 +276,13 @@ def test_bad_checkpoints_are_one_clear_error(small_checkpoint: Path, tmp_path: P
     with pytest.raises(CheckpointError, match="truncated"):
         open_studio(cut, "cpu")
     foreign = shutil.copytree(small_checkpoint, tmp_path / "foreign")
-    (foreign / "config.json").write_text('{"model_type": "bert"}')
+    (foreign / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     with pytest.raises(CheckpointError, match="model_type"):
         open_studio(foreign, "cpu")
     unlabelled = shutil.copytree(small_checkpoint, tmp_path / "unlabelled")
-    settings = json.loads((unlabelled / "config.json").read_text())
+    settings = json.loads((unlabelled / "config.json").read_text(encoding="utf-8"))
     settings["labels"] = {"genre": ["rock"]}
-    (unlabelled / "config.json").write_text(json.dumps(settings))
+    (unlabelled / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     with pytest.raises(CheckpointError):
         open_studio(unlabelled, "cpu")
 
@@ -323,3 +323,21 @@ def test_a_choice_that_the_model_cannot_follow_is_neither_offered_nor_taken(stud
     assert studio.options()["knobs"]["ddpm"]["variance"]["choices"] == ["beta", "beta-tilde"]
     with pytest.raises(ValueError, match="variance: got 'learned', allowed beta, beta-tilde"):
         studio.request(sampler="ddpm", knobs={"variance": "learned"})
+
+
+@pytest.mark.parametrize("name", ["steps", "guidance_scale", "guidance_from", "duration_s"])
+def test_a_number_that_was_left_empty_is_refused(studio: Studio, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: got nothing, allowed "):
+        studio.request(**{name: None})
+
+
+@pytest.mark.parametrize(("asked", "made"), [(3, 3.008), (2.57, 2.56), (2.6, 2.624), (40.9, 40.896), (5.12, 5.12)])
+def test_a_length_off_the_raster_is_rounded_and_said(studio: Studio, asked: float, made: float) -> None:
+    whole = studio.request(duration_s=asked)
+    assert whole.duration_s == made
+    said = f"duration_s: got {asked:g}, rounded to {made:g}, a multiple of 0.064"
+    assert studio.rounding(asked, whole) == ("" if asked == made else said)
+    assert studio.rounding(None, whole) == ""
+    clip = clip_of(studio.generate(request(steps=1, duration_s=asked)))
+    assert clip.settings["duration_s"] == made
+    assert len(clip.wave) == round(made * 32_000)

@@ -45,13 +45,18 @@ def compare(page) -> None:
     page.locator("#compare").get_by_role("button", name="Compose the cells").wait_for()
 
 
+def lab(page) -> None:
+    page.get_by_role("link", name="Lab", exact=True).click()
+    page.wait_for_selector("#lab .numbers tbody tr")
+
+
 def stage(page) -> None:
     page.get_by_role("button", name="Stage").first.click()
 
 
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("state", [compose, unfold, both, compare, stage], ids=lambda state: state.__name__)
+@pytest.mark.parametrize("state", [compose, unfold, both, compare, lab, stage], ids=lambda state: state.__name__)
 def test_nothing_serious_stands_in_the_way(visit, state: Callable, scheme: str, width: int) -> None:
     page = visit(width=width, height=900, color_scheme=scheme)
     state(page)

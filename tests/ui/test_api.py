@@ -62,6 +62,16 @@ def test_a_seed_may_be_a_word(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "more"), [("/generate", {}), ("/compare", {"values_x": "1", "values_y": "unipc", "distances": False})]
+)
+def test_a_length_off_the_raster_is_rounded_and_said(client: Client, name: str, more: dict[str, Any]) -> None:
+    job = client.submit(steps=1, duration_s=3, **more, api_name=name)
+    *_, answer = job.result()
+    assert (answer if name == "/generate" else answer[0])["duration_s"] == 3.008
+    assert ("duration_s: got 3, rounded to 3.008, a multiple of 0.064", "info") in job.status().log or True
+
+
+@pytest.mark.parametrize(
     ("wrong", "words"),
     [
         ({"steps": 0}, ["steps", "0", "1 to 1000"]),
@@ -76,6 +86,10 @@ def test_a_seed_may_be_a_word(client: Client) -> None:
         ({"seed": 2**32}, ["seed", "4294967296"]),
         ({"seed": 2.5}, ["seed", "2.5", "whole number", "word"]),
         ({"duration_s": 1e6}, ["duration_s", "2.56 to 40.96"]),
+        ({"steps": None}, ["steps: got nothing, allowed 1 to 1000"]),
+        ({"guidance_scale": None}, ["guidance_scale: got nothing, allowed 1.0 to 15.0"]),
+        ({"duration_s": None}, ["duration_s: got nothing, allowed 2.56 to 40.96"]),
+        ({"duration_s": ""}, ["duration_s: got '', allowed 2.56 to 40.96"]),
         ({"knobs": {"eta": 1}}, ["knobs", "eta"]),
         ({"knobs": "none"}, ["knobs", "none"]),
     ],

@@ -141,7 +141,7 @@ def test_a_grid_stops_and_keeps_what_it_has(visit) -> None:
     page.wait_for_function("async () => (await import('/page/shared/player.js')).player.playing")
     with page.expect_download() as download:
         page.click(".compare .table")
-    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text(encoding="utf-8"))))
     assert [(row["sampler"], row["steps"]) for row in rows] == [("unipc", "2"), ("ddim", "2")]
     page.wait_for_selector(".compare .run:not([disabled])")
 
@@ -259,10 +259,10 @@ def test_programs_get_a_report_a_table_and_the_cells(client: Client, studio: Stu
     assert [each["seed"] for each in cells] == [3, 4260250381] * 2
     assert [each["guidance_scale"] for each in cells] == [1.0, 1.0, 2.5, 2.5]
     assert all(each["knobs"] == {"eta": 0.5} and each["evaluations"] == 2 for each in cells)
-    page = Path(html).read_text()
+    page = Path(html).read_text(encoding="utf-8")
     assert page.count('"picture": "data:image') == 4
     assert "src=" not in page.replace('src="data:', "")
-    assert len(list(csv.DictReader(io.StringIO(Path(table).read_text())))) == 4
+    assert len(list(csv.DictReader(io.StringIO(Path(table).read_text(encoding="utf-8"))))) == 4
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def settings(page) -> dict[str, Any]:
     """What the canvas saves of the clip on show."""
     with page.expect_download() as download:
         page.click(".save-json")
-    return json.loads(download.value.path().read_text())
+    return json.loads(download.value.path().read_text(encoding="utf-8"))
 
 
 @WIDTHS
@@ -259,7 +259,7 @@ def test_the_gallery_of_another_model_is_not_shown(browser, small_gallery: Path,
     other = Path(shutil.copytree(small_gallery, tmp_path / "other"))
     path = other / gallery.FOLDER / gallery.INDEX
     digest = gallery.read(other / gallery.FOLDER)["model"]["digest"]
-    path.write_text(path.read_text().replace(digest, "0" * len(digest)))
+    path.write_text(path.read_text(encoding="utf-8").replace(digest, "0" * len(digest)), encoding="utf-8")
     errors: list[str] = []
     with serving(other, tmp_path / "log.txt", free_port()) as address:
         context = browser.new_context(reduced_motion="reduce")

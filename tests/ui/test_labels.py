@@ -118,12 +118,12 @@ def test_a_key_a_beat_and_an_ending_are_chosen_said_and_kept(visit, studio: Stud
 @pytest.mark.parametrize(("locale", "said"), [("en-US", "in A minor, slow"), ("fr-FR", "en la mineur, lent")])
 def test_what_the_seed_drew_is_said(browser, small_checkpoint: Path, tmp_path: Path, locale: str, said: str) -> None:
     folder = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["prior"] = [
         {"labels": ["mode", "tempo"], "counts": [[0, 0, 0], [9, 0, 0]]},
         {"labels": ["key"], "counts": [0] * 9 + [3, 0, 0]},
     ]
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with serving(folder, tmp_path / "log.txt", free_port()) as address:
         context = browser.new_context(reduced_motion="reduce", locale=locale)
         context.set_default_timeout(1000 * PATIENCE_S)

@@ -12,14 +12,22 @@ from typing import Any
 import pytest
 from PIL import Image
 from serving import PATIENCE_S, free_port, serving
-from visitor import SEED, both_widths, finished, generate, message, number, player, quick, wav
+from small_models import music, save
+from visitor import SEED, both_widths, finished, generate, message, number, player, quick, settings_of, wav
 
 from diffusion.request import Request
-from diffusion.studio import Studio
+from diffusion.studio import Studio, open_studio
 from diffusion.ui.compose.links import filed, linked
 from diffusion.ui.shared.reach import Reach, check_public_url, lan_address, qr_svg
 
 ANYTHING = {"style": "any", "ensemble": "any"}
+
+
+@pytest.fixture(scope="module")
+def invented(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """A model with a label of its own."""
+    labels = {"style": ["chorale"], "ensemble": ["piano"], "mood": ["calm"]}
+    return open_studio(save(tmp_path_factory.mktemp("invented") / "model", music(labels)), "cpu")
 
 
 def test_a_declared_address_wins() -> None:
@@ -60,12 +68,47 @@ def test_nonsense_has_no_address() -> None:
 
 
 def test_a_query_without_settings_is_no_link_and_what_others_add_to_one_is_no_setting(studio: Studio) -> None:
-    assert linked("") is None
-    assert linked("__theme=dark&stage=1") is None
+    assert linked("", studio) is None
+    assert linked("__theme=dark&stage=1&view=api&ref=news", studio) is None
     asked = Request(ANYTHING, 7, "ddim", 9, 2.5, 5.12, {"eta": 0.25}, model="0123456789ab")
-    assert linked(f"{asked.to_query()}&utm_source=mail&fbclid=x&__sign=y") == asked
-    with pytest.raises(ValueError, match="nonsense"):
-        studio.check(linked(f"{asked.to_query()}&nonsense=1"))
+    others = "view=api&utm_source=mail&fbclid=x&__sign=y&mc_cid=1&ref=%C3%A9&empty="
+    assert linked(f"{others}&{asked.to_query()}&{others}", studio) == asked
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("seed=1&steps=", "steps: got '', allowed a number from 1 to 1000"),
+        ("seed=1&duration_s=long", "duration_s: got 'long', allowed a number from 2.56 to 40.96"),
+        ("seed=1&guidance_scale=", "guidance_scale: got ''"),
+        ("seed=1&eta=2", "knobs: got eta = 2"),
+        ("seed=1&style=jazz", "style: got 'jazz', allowed any"),
+        ("seed=1&sampler=magic", "sampler: got 'magic'"),
+        ("steps=3", "seed: got nothing"),
+    ],
+)
+def test_a_wrong_value_of_ours_is_named(studio: Studio, query: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        studio.check(linked(f"style=any&ensemble=any&{query}&view=api", studio))
+
+
+def test_labels_of_the_model_are_settings_and_those_of_others_are_not(invented: Studio) -> None:
+    assert linked("seed=1&mood=calm&weather=rain", invented).labels["mood"] == "calm"
+    with pytest.raises(ValueError, match="mood: got 'angry', allowed any, calm"):
+        invented.check(linked("style=any&ensemble=any&seed=1&mood=angry", invented))
+
+
+def test_a_link_with_the_parameters_of_others_is_followed(visit) -> None:
+    asked = Request(ANYTHING, SEED, steps=3, duration_s=2.56)
+    page = visit(f"?view=api&{asked.to_query()}&ref=news")
+    page.wait_for_function("document.querySelector('.canvas .message').textContent.includes('the clip of the link')")
+    assert page.locator("#seed input").input_value() == str(SEED)
+
+
+def test_a_link_whose_length_no_clip_can_have_says_so(visit) -> None:
+    page = visit("?" + Request(ANYTHING, SEED, steps=3, duration_s=3.0).to_query())
+    page.wait_for_function("document.querySelector('.canvas .message').textContent.includes('with another length')")
+    assert settings_of(wav(page))["duration_s"] == 3.008
 
 
 @pytest.mark.parametrize("settings", [None, 7, "any", [], ["style"]])
@@ -123,6 +166,9 @@ def test_a_link_to_a_model_that_is_not_here_says_so(visit, studio: Studio) -> No
     assert "The link is for the model 0123456789ab, which is not here" in message(page)
     assert studio.digest in message(page)
     assert page.locator("#seed input").input_value() == str(SEED)
+    page = visit(f"?{asked.changed(style='tango').to_query()}&mood=calm")  # labels that it alone knows
+    page.wait_for_selector(".canvas .message.error")
+    assert "It is for the model 0123456789ab, which is not here. style: got 'tango', allowed any" in message(page)
 
 
 @contextmanager
@@ -152,7 +198,7 @@ def test_a_camera_reads_the_link_off_the_screen(visit, studio: Studio, scheme: s
     assert box["x"] + box["width"] <= width
     (code,) = zxing.read_barcodes(Image.open(io.BytesIO(page.screenshot())))
     assert code.text == dialog.locator(".link-text").inner_text()
-    assert linked(code.text.partition("?")[2]) == linked(page.url.partition("?")[2])
+    assert linked(code.text.partition("?")[2], studio) == linked(page.url.partition("?")[2], studio)
     assert code.text.partition("?")[0] == page.url.partition("?")[0]
     assert "Only this machine can open this address" in dialog.inner_text()
     page.keyboard.press("Escape")

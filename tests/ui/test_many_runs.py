@@ -56,7 +56,7 @@ def run(client: httpx.Client, event: dict[str, Any], session: str) -> int:
 
 
 def resident_bytes(process: int) -> int:
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def files(*folders: Path) -> set[Path]:

@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -92,6 +93,31 @@ def test_a_clip_is_a_page_and_a_file(handouts: Handouts, client: TestClient, tmp
     assert file.content == base64.b64decode(clip["audio"])
     (tmp_path / "clip.wav").write_bytes(file.content)
     assert read_settings(tmp_path / "clip.wav") == clip["settings"]
+
+
+@pytest.mark.parametrize(
+    ("style", "name"),
+    [
+        ("танго", "танго"),
+        ("音楽", "音楽"),
+        ("Fu\u0308r Elise", "Für_Elise"),  # as archives made on a Mac have it
+        ('"a/b\\c"\r\n', "a_b_c"),
+        ("\u202egnp", "gnp"),  # written backwards from here on
+        ("हिन्दी", "हिन्दी"),
+    ],
+)
+def test_a_file_is_served_under_any_name(style: str, name: str, handouts: Handouts, client: TestClient) -> None:
+    clip = message()
+    settings = {**clip["settings"], "style": style}
+    named = naming.file_name(settings)
+    assert named == f"out-of-noise-{name}-music_box-7.wav"
+    kept = handouts.keep({**clip, "settings": settings, "name": named})["handout"]
+    for asked in ({}, {"Range": "bytes=0-1"}):
+        header = client.get(f"/clip/{kept}.wav", headers=asked).headers["content-disposition"]
+        match = re.fullmatch(r"""inline; filename="([\w.-]+)"; filename\*=UTF-8''([\w.%-]+)""", header)
+        assert match[1].isascii()
+        assert unquote(match[2]) == named
+    assert f'download="{named}"' in client.get(f"/clip/{kept}").text
 
 
 def test_a_french_phone_gets_french_words(handouts: Handouts, client: TestClient) -> None:

@@ -228,6 +228,9 @@ def test_an_unlocked_choice_waits_for_generate(visit, studio: Studio) -> None:
         ("steps", "", "steps: got nothing, allowed 1 to 1000"),
         ("steps", "0", "steps: got 0, allowed a whole number from 1 to 1000"),
         ("steps", "2.5", "steps: got 2.5, allowed a whole number from 1 to 1000"),
+        ("guidance_scale", "", "guidance_scale: got nothing, allowed 1.0 to 15.0"),
+        ("guidance_from", "", "guidance_from: got nothing, allowed -15.0 to 15.0"),
+        ("duration_s", "", "duration_s: got nothing, allowed 2.56 to 40.96"),
         ("seed", "2.5", "seed: got 2.5, allowed a whole number from 0 to 4294967295, or a word"),
         ("seed", "4294967296", "seed: got 4294967296, allowed a whole number from 0 to 4294967295"),
         ("seed", "-7", "seed: got -7, allowed a whole number from 0 to 4294967295"),
@@ -235,7 +238,9 @@ def test_an_unlocked_choice_waits_for_generate(visit, studio: Studio) -> None:
 )
 def test_a_wrong_value_is_named_on_the_canvas(visit, name: str, value: str, words: str) -> None:
     page = visit()
-    page.locator(f"#{name} input").fill(value)
+    if not page.locator(f"#{name}").is_visible():
+        unfold(page, "advanced")
+    page.locator(f"#{name} input:not([type=range])").fill(value)
     page.click("#generate")
     page.wait_for_selector(".canvas .message.error")
     assert words in message(page)
@@ -245,12 +250,24 @@ def test_a_wrong_value_is_named_on_the_canvas(visit, name: str, value: str, word
 def test_a_slider_brings_a_number_back_into_its_range(visit) -> None:
     page = visit()
     quick(page, 1, SEED)
-    for value in ("99", ""):
-        number(page, "guidance_scale", value)
-        generate(page)
-        settings = finished(page)
-        assert 1 <= settings["guidance_scale"] <= 15
-        assert float(page.locator("#guidance_scale input[type=number]").input_value()) == settings["guidance_scale"]
+    number(page, "guidance_scale", 99)
+    generate(page)
+    assert finished(page)["guidance_scale"] == 15
+    assert page.locator("#guidance_scale input[type=number]").input_value() == "15"
+
+
+def test_a_length_off_the_raster_is_rounded_and_said(visit) -> None:
+    page = visit()
+    quick(page, 1, SEED)
+    number(page, "duration_s", 3)
+    generate(page)
+    assert finished(page)["duration_s"] == 3.008
+    assert page.locator("#duration_s input[type=number]").input_value() == "3.008"
+    assert "Rounded to the next length that this model can make." in page.locator("#duration_s").inner_text()
+    number(page, "duration_s", 2.56)
+    generate(page)
+    assert finished(page)["duration_s"] == 2.56
+    assert "Rounded" not in page.locator("#duration_s").inner_text()
 
 
 @pytest.mark.parametrize("width", [390, 1440])

@@ -43,7 +43,7 @@ def test_with_everything_there_it_is_ready(studio: Studio, welcome: Path, capsys
 
 def test_what_is_missing_is_named(studio: Studio, tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file" / "below"))
-    (tmp_path / "file").write_text("not a folder")
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -27,7 +27,9 @@ TOLD = f"dawn ({GONE}), which was removed; noon took its place"
 def folder(small_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model, and beside it the name of one that is no more."""
     models = tmp_path_factory.mktemp("models")
-    (models / checkpoint.REMOVED).write_text(json.dumps({GONE: {"name": "dawn", "replaced_by": "noon"}}))
+    (models / checkpoint.REMOVED).write_text(
+        json.dumps({GONE: {"name": "dawn", "replaced_by": "noon"}}), encoding="utf-8"
+    )
     return shutil.copytree(small_checkpoint, models / "noon")
 
 
@@ -89,13 +91,15 @@ def test_a_request_is_refused_before_anything_else_is_said_of_it(folder: Path, s
 def test_whoever_has_kept_the_model_may_use_it(folder: Path, tmp_path: Path) -> None:
     kept = shutil.copytree(folder, tmp_path / "kept")
     digest = checkpoint.load(kept).digest
-    (tmp_path / checkpoint.REMOVED).write_text(json.dumps({digest: {"name": "noon", "replaced_by": "dusk"}}))
+    (tmp_path / checkpoint.REMOVED).write_text(
+        json.dumps({digest: {"name": "noon", "replaced_by": "dusk"}}), encoding="utf-8"
+    )
     assert open_studio(kept, "cpu").request(model=digest).model == digest
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"0123456789ab": {"name": "dawn"}}', '{"0123456789ab": "dawn"}'])
 def test_a_list_that_cannot_be_read_is_one_clear_error(tmp_path: Path, content: str) -> None:
-    (tmp_path / checkpoint.REMOVED).write_text(content)
+    (tmp_path / checkpoint.REMOVED).write_text(content, encoding="utf-8")
     with pytest.raises(checkpoint.CheckpointError, match=r"removed\.json"):
         checkpoint.removed(tmp_path)
 

@@ -315,7 +315,7 @@ def test_the_json_beside_the_wav_gives_its_settings_back(visit, studio: Studio, 
     assert download.value.suggested_filename.endswith(f"{SEED}.json")
     saved = tmp_path / "saved.json"
     download.value.save_as(saved)
-    assert json.loads(saved.read_text()) == asked
+    assert json.loads(saved.read_text(encoding="utf-8")) == asked
     other = visit()
     with other.expect_file_chooser() as chooser:
         other.click(".open-clip")
@@ -340,6 +340,17 @@ def test_a_stopped_clip_comes_back_whole_and_says_so(visit) -> None:
     page = visit()
     drop(page, "stopped.json", json.dumps({**SETTINGS, "evaluations": 2, "stopped_at": 2}).encode())
     wait_for_message(page, "That clip was stopped early: generate to hear it finished.")
+
+
+def test_a_clip_that_went_through_a_pipe_comes_back(visit) -> None:
+    """Its header does not say how long it is: whoever wrote it did not know yet."""
+    whole, unknown = to_bytes(torch.zeros(2000), 32_000, SETTINGS), b"\xff" * 4
+    data = whole.index(b"data")
+    streamed = whole[:4] + unknown + whole[8 : data + 4] + unknown + whole[data + 8 :]
+    page = visit()
+    drop(page, "streamed.wav", streamed, "audio/wav")
+    wait_for_message(page, "Settings restored: generate to hear it.")
+    page.wait_for_function("document.querySelector('#seed input').value === '5'")
 
 
 REFUSED = [

@@ -1,15 +1,18 @@
 // The room in which two settings are compared: the plan of a comparison, and the comparison as it fills in.
 import { actionOf, bytesOf, make, saveFile } from "../shared/dom.js";
+import { Line } from "../shared/line.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
+import { showRoom } from "../shared/rooms.js";
+import { answering } from "../shared/server.js";
 import { language, t } from "../shared/words.js";
 import { Comparison } from "./comparison.js";
 
-const HASH = "#compare";
+const LOST_MS = 2000; // before a cell that did not come is asked for once more
 const WAIT_MS = 400; // after the last change of the plan, before its cost is asked for
 const OTHER = { x: "y", y: "x" };
 
-export function mount(host) { return new Compare(host); }
+export function mount(host) { return new Compare({ ...host, server: answering(host.server) }); }
 
 class Compare extends Part {
   #axes = null; // what the server says of each axis
@@ -17,6 +20,7 @@ class Compare extends Part {
   #comparison = null;
   #run = null;
   #busy = false;
+  #filling = false; // whether the comparison on show is the one that is under way
   #before = null; // the sound of the other room
   #timer = null;
   #asking = false; // the cost is being asked for: one question at a time, so that the last answer is the newest
@@ -26,6 +30,7 @@ class Compare extends Part {
   constructor({ element, server, trigger }) {
     super();
     Object.assign(this, { server, trigger, element: element.querySelector(".compare") });
+    this.line = this.own(new Line(this.find(".message")));
     const plan = this.find(".plan");
     this.on(plan, "submit", (event) => { event.preventDefault(); this.#start(); });
     this.on(plan, "change", ({ target }) => {
@@ -41,6 +46,11 @@ class Compare extends Part {
     this.on(document, "keydown", (event) => this.#key(event), { capture: true });
     this.on(document, "input change", ({ target }) => { if (this.open && target.closest("#rail")) this.#ask(); });
     this.on(window, "hashchange", () => this.turn());
+    this.on(document, "unfilled", () => this.#lost());
+    this.on(document, "network", ({ detail: { answers } }) => {
+      this.#asking = false; // that question was lost
+      if (answers && this.open) this.#begin();
+    });
     document.adoptedStyleSheets.push(this.#twice);
     this.undo(() => {
       document.adoptedStyleSheets = document.adoptedStyleSheets.filter((sheet) => sheet !== this.#twice);
@@ -49,33 +59,35 @@ class Compare extends Part {
     this.turn();
   }
 
-  get open() { return location.hash === HASH; }
+  get open() { return document.body.dataset.room === "compare"; }
 
   find(selector) { return this.element.querySelector(selector); }
 
-  say(text, wrong = false) {
-    this.find(".message").textContent = text;
-    this.find(".message").classList.toggle("error", wrong);
-  }
+  say(text, wrong = false) { this.line.say(text, wrong); }
 
   // Into the room or out of it, as the address says. Each room has its own sound.
   async turn() {
-    document.body.dataset.room = this.open ? "compare" : "compose";
-    for (const link of document.querySelectorAll(".rooms a")) {
-      if (link.hash === (this.open ? HASH : "")) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
-    }
+    showRoom();
     if (this.open) {
       this.#before = { buffer: player.buffer, gain: player.gain, position: player.position };
-      if (!this.#axes) {
-        this.#axes = await this.server.choices(null);
-        for (const axis of ["x", "y"]) this.#plan(axis);
-      }
-      this.#ask();
+      await this.#begin();
     } else if (this.#comparison?.sounding && player.buffer === this.#comparison.sounding.buffer) {
       player.pause();
       if (this.#before.buffer) player.show(this.#before.buffer, this.#before);
     }
+  }
+
+  // The plan, once it is known what there is to choose from, and its cost.
+  async #begin() {
+    try {
+      if (!this.#axes) {
+        this.#axes = await this.server.choices(null);
+        for (const axis of ["x", "y"]) this.#plan(axis);
+      }
+    } catch (error) {
+      this.say(error.message, true);
+    }
+    this.#ask();
   }
 
   // Every message of the server: {kind: cost | comparison | error, ...}.
@@ -100,6 +112,7 @@ class Compare extends Part {
     if (run !== this.#run) {
       if (!this.#busy) return; // a late word of a comparison that was given up
       this.#run = run;
+      this.#filling = true;
       this.#comparison?.destroy();
       this.#comparison = new Comparison(this.find(".box"), player, translated(axes), t);
     }
@@ -111,7 +124,7 @@ class Compare extends Part {
         this.#fetch(run, cell);
       }
     }
-    const values = { done: cells.filter((cell) => cell.state === "done").length, cells: cells.length };
+    const values = this.#counted();
     this.find(".report").disabled = this.find(".table").disabled = !values.done;
     if (over) {
       this.#rest();
@@ -123,17 +136,41 @@ class Compare extends Part {
     else this.say(t("Composing: {done} of {cells} cells are there.", values));
   }
 
+  // How many cells are there.
+  #counted() {
+    const { cells } = this.#comparison;
+    return { done: cells.filter(({ state }) => state === "done").length, cells: cells.length };
+  }
+
+  // The comparison under way will not go on.
+  #lost() {
+    if (!this.#busy) return;
+    this.#rest();
+    this.say(this.#filling
+      ? t("The comparison is lost: {done} of {cells} cells are there. Compose it again.", this.#counted())
+      : t("The comparison is lost. Compose it again."), true);
+  }
+
   async #fetch(run, { row, column }) {
-    const clip = await this.server.cell({ run, row, column });
+    let clip;
+    while (clip === undefined) {
+      clip = await this.server.cell({ run, row, column }).catch(() => undefined);
+      if (run !== this.#run || this.destroyed) return;
+      if (clip === undefined) await this.rest(LOST_MS);
+    }
     if (!clip) return;
     const buffer = await player.decode(bytesOf(clip.audio).buffer);
     if (run === this.#run && !this.destroyed) this.#comparison.give(row, column, clip.picture, buffer);
   }
 
   async #save(kind, type, name) {
-    const text = await this.server[kind]({ run: this.#run, language });
-    if (text) saveFile(text, type, name);
-    else this.say(t("This comparison is too long ago to be saved: compose it again."), true);
+    try {
+      const text = await this.server[kind]({ run: this.#run, language });
+      if (text) saveFile(text, type, name);
+      else this.say(t("This comparison is too long ago to be saved: compose it again."), true);
+    } catch (error) {
+      this.say(error.message, true);
+    }
   }
 
   // The keys that compose and stop do so here too.
@@ -148,6 +185,7 @@ class Compare extends Part {
   #start() {
     if (this.#busy) return;
     this.#work(true);
+    this.#filling = false;
     this.say(t("Waiting for a turn."));
     this.trigger("compare", this.#asked());
   }

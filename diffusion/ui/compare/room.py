@@ -18,7 +18,7 @@ from diffusion.ui.compare.comparisons import Comparisons, Filled
 from diffusion.ui.compare.report import report
 from diffusion.ui.messages import COMPARE_EVENTS, Axis, Compare, CompareMessage, Media, encoded
 from diffusion.ui.shared.assets import asset, starting
-from diffusion.ui.shared.events import AT_ONCE, QUEUED, served, session_of
+from diffusion.ui.shared.events import AT_ONCE, QUEUED, served, session_of, telling
 from diffusion.ui.shared.latest import Latest
 
 BEGIN_LABELS = 3  # an axis of labels begins with so many of them
@@ -47,7 +47,8 @@ class CompareRoom:
         self.base = base
         # The newest comparison ends the one before.
         asked = {"inputs": list(inputs), "outputs": self.view, "trigger_mode": "multiple"}
-        self.view.compare(self.on_compare, **asked, **QUEUED)
+        run = self.view.compare(self.on_compare, **asked, **QUEUED)
+        run.failure(None, js=telling("unfilled"), api_visibility="private")
         self.view.cost(self.on_cost, **asked, **AT_ONCE)
         self.view.halt(self.on_halt, **AT_ONCE)
         blocks.unload(self.on_halt)

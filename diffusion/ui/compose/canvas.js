@@ -1,5 +1,6 @@
 // The canvas: pictures of a run as they come, the clip that it ends in, and what the page says about both.
 import { bytesOf, make, paint } from "../shared/dom.js";
+import { Line } from "../shared/line.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
 import { spoken, t } from "../shared/words.js";
@@ -9,7 +10,8 @@ const BACKLOG = 24; // pictures; of more than a film has, those in between are l
 const TAKEOVER_S = 0.25; // the same noise with other words goes on where the clip before it is
 const ASK_MS = 700; // between two questions to the server about the run
 const ANSWER_MS = 5000; // a server that takes longer does not answer
-const [ABSENT, SILENT, PATIENCE] = [1, 4, 12]; // a run is given up that is nowhere twelve times, or silent three times
+const ABSENT_MS = 8000; // a run is given up of which an answering server has known nothing for so long
+const WHOLE_MS = 10_000; // so long after the server answers again, what the page begins with is here or lost
 const [NAME_PX, ASIDE_PX] = [13, 8]; // the height of a note's name, and how far it may be from the note to make room
 
 const minus = (text) => text.replace("-", "−");
@@ -34,10 +36,12 @@ export class Canvas extends Part {
   #note = null; // what the server said about the link that led here
   #visitor = null; // the server's name for this page, to ask it about the run
   #watching = false;
+  #turn = 0; // counts what was asked for
 
   constructor({ element, server, trigger }, deck) {
     super();
     Object.assign(this, { element, server, trigger, deck });
+    this.line = this.own(new Line(this.find(".message")));
     this.film = this.find(".film input");
     this.calm = window.matchMedia("(prefers-reduced-motion: reduce)");
     const before = noise();
@@ -50,6 +54,9 @@ export class Canvas extends Part {
     this.on(deck, "generate", () => this.wait());
     this.on(deck, "stop", () => { if (this.waiting) this.#leave(); });
     this.on(document, "refused", () => this.#refused());
+    this.on(document, "network", ({ detail: { answers } }) => {
+      if (answers) this.later(WHOLE_MS, () => this.#complete());
+    });
   }
 
   get waiting() { return this.element.classList.contains("waiting"); }
@@ -59,14 +66,10 @@ export class Canvas extends Part {
 
   find(selector) { return this.element.querySelector(selector); }
 
-  say(text) {
-    this.find(".message").textContent = text;
-    this.find(".message").classList.remove("error");
-  }
+  say(text) { this.line.say(text); }
 
   fail(text) {
-    this.say(text);
-    this.find(".message").classList.add("error");
+    this.line.say(text, true);
     this.announce(text);
   }
 
@@ -108,6 +111,7 @@ export class Canvas extends Part {
   // The visitor has asked for a run, which may have to wait for those of others.
   wait() {
     this.asked = true;
+    this.#turn += 1;
     this.#note = null;
     this.element.classList.add("waiting");
     this.say(t("Waiting for a turn."));
@@ -134,7 +138,7 @@ export class Canvas extends Part {
     this.find(".canvas").dataset.clip = clip.run;
     player.show(clip.buffer, { position, gain, fade });
     this.fire("clip");
-    if (sound) await player.play();
+    if (sound) player.play();
   }
 
   // Shows picture `index` of the film; the one past the last is the finished clip's.
@@ -204,16 +208,18 @@ export class Canvas extends Part {
   async #watch() {
     if (this.#watching) return;
     this.#watching = true;
-    for (let misses = 0; this.busy && misses < PATIENCE;) {
+    for (let absent_ms = 0; this.busy && absent_ms < ABSENT_MS;) {
       await this.rest(ASK_MS);
       if (!this.busy) break; // over meanwhile: nothing to ask
       const run = await this.#ask();
+      if (!this.busy) break;
+      if (run) this.line.find();
+      else this.line.lose(); // the run may go on all the same
       if (run?.place && this.waiting) this.say(t("You are number {place} in the queue.", run));
       const here = this.#queue.length || this.#pending; // what has come is still being drawn
-      misses = run?.place || run?.running || here ? 0 : misses + (run ? ABSENT : SILENT);
-      if (misses < PATIENCE || !this.busy) continue;
-      this.#giveUp(run ? t("The run is lost. Generate it again.") : t("The server does not answer."));
+      if (run) absent_ms = run.place || run.running || here ? 0 : absent_ms + ASK_MS;
     }
+    if (this.busy && !this.destroyed) this.#giveUp(t("The run is lost. Generate it again."));
     this.#watching = false;
   }
 
@@ -222,12 +228,16 @@ export class Canvas extends Part {
 
   // A request of this page has failed, perhaps that for the run.
   async #refused() {
-    const run = await this.#ask();
-    if (!this.busy || run?.place || run?.running) return;
-    if (!run) this.#giveUp(t("The server does not answer."));
+    const turn = this.#turn, run = await this.#ask();
+    if (turn !== this.#turn || run?.place || run?.running) return;
+    if (!this.busy) this.deck.free();
+    else if (!run) this.#giveUp(t("The server does not answer."));
     else if (run.full) this.#giveUp(t("The queue is full. Try again in a minute."));
     else this.#giveUp(t("The server could not take the run. Generate it again."));
   }
+
+  // Says so if the page has not got what it begins with.
+  #complete() { if (!this.#visitor) this.fail(t("The page is not complete. Reload it.")); }
 
   // Lets those behind go first.
   #leave() {
@@ -237,6 +247,8 @@ export class Canvas extends Part {
   }
 
   #giveUp(text) {
+    this.trigger("leave", {});
+    this.deck.free();
     this.#letGo();
     this.fail(text);
   }

@@ -3,11 +3,13 @@ import { Gallery } from "../gallery/gallery.js";
 import { Keys } from "../shared/keys.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
+import { answering } from "../shared/server.js";
 import { localise, t } from "../shared/words.js";
 import { Stage } from "../stage/stage.js";
 import { Canvas } from "./canvas.js";
 import { Deck } from "./deck.js";
 import { Files } from "./files.js";
+import { Keeping } from "./keeping.js";
 import { Race } from "./race.js";
 import { Rail } from "./rail.js";
 import { Reveal } from "./reveal.js";
@@ -16,13 +18,14 @@ import { Takes } from "./takes.js";
 import { Transport } from "./transport.js";
 
 // `host` is what Gradio gives the component: its `element`, `trigger(event, data)` and `server` functions. Its `facts`
-// are what the server knows and does not say again: {stall_ms, file_bytes, presets, turn}.
-export function mount(host) { return new Compose(host); }
+// are what the server knows and does not say again: {stall_ms, file_bytes, sample_rate_hz, presets, turn}.
+export function mount(host) { return new Compose({ ...host, server: answering(host.server) }); }
 
 class Compose extends Part {
   constructor(host) {
     super();
     localise(document.body, this.signal);
+    this.on(window, "click keydown touchend", () => player.unlock(host.facts.sample_rate_hz), { capture: true });
     const deck = this.own(new Deck());
     this.canvas = this.own(new Canvas(host, deck));
     const { canvas } = this, of = (Kind, ...more) => this.own(new Kind(host, canvas, ...more));
@@ -32,7 +35,8 @@ class Compose extends Part {
     of(Files);
     of(Gallery);
     of(Rail, deck);
-    of(Stage, race, reveal);
+    of(Stage, race, reveal, takes);
+    this.own(new Keeping(canvas, deck, takes)); // after those who hear what comes back
     this.own(new Keys([
       { shown: [t("Space")], text: t("Play or pause"), actions: { " ": () => player.buffer && player.toggle() } },
       {

@@ -5,6 +5,7 @@ import { t } from "../shared/words.js";
 
 const SETTINGS_BYTES = 64 * 2 ** 10; // of JSON, alone or inside a WAV
 const CHUNKS = 100; // of a WAV, after which nobody looks for more
+const UNKNOWN = 2 ** 32 - 1; // the length in the header of a WAV that was written into a pipe: it goes on to its end
 
 export class Files extends Part {
   constructor({ facts, trigger }, canvas, root = document.querySelector(".takes")) {
@@ -62,11 +63,11 @@ async function settingsIn(file, longest) {
   const head = await read(0, 12);
   let json;
   if (/^RIFF.{4}WAVE/s.test(letters(head))) {
-    const most = longest / 2 ** 20, whole = 8 + new DataView(head).getUint32(4, true);
+    const most = longest / 2 ** 20, length = new DataView(head).getUint32(4, true);
     if (file.size > longest) {
       refuse(t("{name} is too long: {size}, but at most {most} MB are read.", { name, size, most }));
     }
-    if (file.size < whole) refuse(t("{name} is only the beginning of a WAV file.", { name }));
+    if (length !== UNKNOWN && file.size < 8 + length) refuse(t("{name} is only the beginning of a WAV file.", { name }));
     json = await commentIn(file.size, read);
     if (json === null) refuse(t("{name} is a WAV file without settings inside.", { name }));
   } else {

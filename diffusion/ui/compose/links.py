@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
-from diffusion.request import Request
-
-# What Gradio, Hugging Face and the places where links are shared add, and the page to say which of its views it shows.
-FOREIGN = ("__", "utm_", "fbclid=", "gclid=", "stage=")
+from diffusion.request import KNOBS, Request
+from diffusion.studio import Studio
 
 
-def linked(query: str) -> Request | None:
-    """The request in the query of an address, None if there is none; ValueError if it cannot be read."""
-    own = "&".join(part for part in query.split("&") if not part.startswith(FOREIGN))
-    return Request.from_query(own) if own else None
+def linked(query: str, studio: Studio) -> Request | None:
+    """The request in the query of an address, None if there is none; ValueError if it cannot be read.
+
+    Parameters that are no settings of the studio's belong to others: to Gradio, to the page's own views, to the places
+    where links are shared, or to another model, which the request then names.
+    """
+    given = parse_qsl(query, keep_blank_values=True)
+    own = [(name, text) for name, text in given if name in studio.settings or name in KNOBS]
+    return Request.from_query(urlencode(own)) if own else None
 
 
 def filed(settings: Any) -> Request:

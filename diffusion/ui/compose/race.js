@@ -5,7 +5,9 @@ import { player } from "../shared/player.js";
 import { spoken, t } from "../shared/words.js";
 
 const LOOK_MS = 100; // between two looks at whether a message is due, at most
+const LOST_MS = 1000; // before a server that does not answer is asked once more
 const RECORDED = t("Recorded on this server, and shown in the time that it took.");
+const LIVE = t("Live: both take turns at one model on this machine.");
 
 const seconds = (s) => `${s.toFixed(1)} s`;
 
@@ -83,7 +85,7 @@ export class Race extends Part {
 
   constructor({ server, trigger }, canvas, deck) {
     super();
-    Object.assign(this, { server, trigger, canvas });
+    Object.assign(this, { server, trigger, canvas, deck });
     const close = make("button", { className: "close", text: t("Back to the canvas") });
     this.root = this.own(make("section", { className: "race", hidden: true, "aria-label": t("A race") },
       make("header", {}, make("h2", { tabIndex: -1 }), close),
@@ -117,7 +119,7 @@ export class Race extends Part {
   // The visitor has seen enough, and gets the canvas back.
   leave() {
     if (!this.open) return;
-    if (!this.#on.over) this.trigger("raced", {});
+    if (!this.#on.over) this.#free();
     this.#close();
   }
 
@@ -136,7 +138,7 @@ export class Race extends Part {
     this.find(".lanes").append(...this.#lanes.map((lane) => lane.root));
     const name = spoken(race.names).join(", ") || t("Anything");
     this.find("h2").textContent = t("One noise, two ways: {name}, seed {seed}", { name, seed: race.seed });
-    this.#say(race.recorded ? RECORDED : t("Live: both take turns at one model on this machine."));
+    this.#say(race.recorded ? RECORDED : LIVE);
     this.root.hidden = false;
     this.canvas.cover(true);
     this.find("h2").focus({ preventScroll: true });
@@ -146,10 +148,18 @@ export class Race extends Part {
 
   // Asks for messages as they come, and shows each when its time has come.
   async #run(race) {
-    let after = 0;
+    let after = 0, lost = false;
     for (let over = false; !over && this.#on === race;) {
-      const news = await this.server.race_news({ race: race.race, after }).catch(() => null);
+      const news = await this.server.race_news({ race: race.race, after }).catch(() => undefined);
       if (this.#on !== race) return;
+      if (news === undefined) { // it goes on without us
+        lost = true;
+        this.#say(t("The server does not answer."));
+        await this.rest(LOST_MS);
+        continue;
+      }
+      if (lost) this.#say(race.recorded ? RECORDED : LIVE);
+      lost = false;
       if (!news || news.failed) return this.#end(race, t("The race was lost. Start it again."));
       if (!news.begun) this.#say(t("Another race is being recorded on this server; this one comes next."));
       else if (!after && news.messages.length && race.recorded) this.#say(RECORDED);
@@ -203,7 +213,12 @@ export class Race extends Part {
   #end(race, text) {
     race.over = true;
     this.#say(text);
+    this.#free();
+  }
+
+  #free() {
     this.trigger("raced", {});
+    this.deck.free();
   }
 
   #close() {

@@ -11,10 +11,16 @@ export class Rail extends Part {
     super();
     Object.assign(this, { trigger, canvas, deck });
     this.on(document, "change", ({ target }) => {
-      if (!target.closest?.("#rail .label")) return;
+      if (!target.closest?.("#rail .label") || !deck.locked) return;
       this.cancel(this.#choice);
       this.#choice = this.later(SETTLE_MS, () => this.#switch());
     });
+    this.on(document, "blur", (event) => this.#empty(event), { capture: true });
+  }
+
+  // A field of a slider that is left empty stays empty, and is refused as any other: Gradio would fill it in.
+  #empty(event) {
+    if (event.target.matches?.("#rail input[type=number]") && !event.target.value) event.stopPropagation();
   }
 
   #switch() {

@@ -17,8 +17,12 @@ from diffusion.ui.shared.events import AT_ONCE
 from diffusion.ui.shared.words import tr
 
 CHIPS = 8  # a choice of more is a menu
+ROUNDED = "Rounded to the next length that this model can make."
 Updates = dict[Any, Any]
 """Components and what they become."""
+# The studio checks the numbers of sliders, too, and says in words, on the canvas, what is wrong. It is said of all of
+# them: Gradio makes a component anew whenever it is updated.
+gr.Slider.preprocess = lambda self, payload: payload  # type: ignore[method-assign]
 
 
 class Rail:
@@ -48,28 +52,25 @@ class Rail:
                     everything = tr("All that makes this clip again; the WAV carries it too")
                     self.settings = gr.JSON(label=everything, elem_id="recipe")
         self.used = gr.State("")
+        self.answered = [self.fields["seed"], self.used, self.fields["duration_s"]]
         self.inputs = [*self.fields.values(), *self.knobs.values()]
         self.outputs = [self.keep, *self.inputs, *self.groups.values()]
         self._connect()
 
     def asked(self, kept: bool, before: str, values: Sequence[Any]) -> tuple[Request, Updates]:
-        """The request of the `inputs`, and what the seed field shows then; ValueError if it cannot be asked.
+        """The request of the `inputs`, and what the `answered` fields show then; ValueError if it cannot be asked.
 
         Unless the seed is `kept`, one that was heard `before` is drawn anew.
         """
         arguments = dict(zip(self.fields, values, strict=False))
         given = dict(zip(self.knobs, values[len(arguments) :], strict=True))
-        for name, value in arguments.items():
-            setting = self.studio.settings[name]
-            if value is None and isinstance(setting, Number) and not isinstance(setting, Seed):
-                raise ValueError(f"{name}: got nothing, allowed {setting.range[0]} to {setting.range[1]}")
         knobs = {name: value for (sampler, name), value in given.items() if sampler == arguments["sampler"]}
         text = (arguments["seed"] or "").strip()
         if text == before and not kept:
             text = ""
         request = self.studio.request(**arguments | {"seed": text, "knobs": knobs})
         text = text if seed_of(text) == request.seed else str(request.seed)
-        return request, {self.fields["seed"]: text, self.used: text}
+        return request, {self.fields["seed"]: text, self.used: text} | self._length(arguments["duration_s"], request)
 
     def base(self, values: Sequence[Any]) -> Request:
         """The request of the `inputs` for a comparison: the seed stays; ValueError if it cannot be asked."""
@@ -82,12 +83,19 @@ class Rail:
         values = {field: whole[name] for name, field in self.fields.items()}
         own = {self.knobs[whole.sampler, name]: value for name, value in whole.knobs.items()}
         words = {self.fields[name]: self.chosen(name, whole[name]) for name in self.explained}
-        return values | own | words | {self.keep: True} | self.sampler_shown(whole.sampler)
+        shown = self._length(request.duration_s, whole) | {self.keep: True} | self.sampler_shown(whole.sampler)
+        return values | own | words | shown
 
     def preset(self, settings: Mapping[str, Any]) -> Updates:
         """The settings of a preset."""
         values = {self.fields[name]: value for name, value in settings.items()}
         return values | self.sampler_shown(settings["sampler"])
+
+    def _length(self, duration_s: float | None, request: Request) -> Updates:
+        """Shows what was made of a length, and says where that is not what was asked for."""
+        field, setting = self.fields["duration_s"], self.studio.settings["duration_s"]
+        help = ROUNDED if self.studio.rounding(duration_s, request) else setting.help
+        return {field: gr.update(value=request.duration_s, info=tr(help))}
 
     @property
     def explained(self) -> list[str]:
@@ -137,8 +145,7 @@ class Rail:
         assert isinstance(setting, Number)
         if setting.step is None:
             return gr.Number(default, step=1, elem_classes=["setting"], **words)
-        slider = gr.Slider(*setting.range, default, step=setting.step, buttons=[], elem_classes=["setting"], **words)
-        return _checked_later(slider)
+        return gr.Slider(*setting.range, default, step=setting.step, buttons=[], elem_classes=["setting"], **words)
 
     def _pairs(self, setting: Setting) -> list[tuple[Any, str]]:
         return [(tr(setting.titled(value)), value) for value in self.studio.values(setting.name)]
@@ -203,11 +210,5 @@ def _knob(sampler: str, name: str, knob: Mapping[str, Any]) -> Any:
     if knob["range"]:
         low, high = knob["range"]
         step = 1 if isinstance(knob["default"], int) else (high - low) / 100
-        return _checked_later(gr.Slider(low, high, step=step, buttons=[], **common))
+        return gr.Slider(low, high, step=step, buttons=[], **common)
     return gr.Number(**common)
-
-
-def _checked_later(slider: Any) -> Any:
-    """Let the studio check the number of a slider: it says in words, on the canvas, what is wrong."""
-    slider.preprocess = lambda payload: payload
-    return slider

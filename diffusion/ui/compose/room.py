@@ -29,12 +29,14 @@ from diffusion.ui.messages import (
     Whereabouts,
 )
 from diffusion.ui.shared.assets import asset, starting
-from diffusion.ui.shared.events import AT_ONCE, QUEUED, is_full, places, served, session_of
+from diffusion.ui.shared.events import AT_ONCE, QUEUED, is_full, places, served, session_of, telling
 from diffusion.ui.shared.reach import Link
 from diffusion.ui.shared.words import sentence, tr
 from diffusion.ui.stage.wish import STALL_S, staged, turned
 
-REFUSED = "() => document.dispatchEvent(new Event('refused'))"
+REMEMBERED = "() => { try { return [JSON.parse(sessionStorage.getItem('rail'))]; } catch { return [null]; } }"
+LINKED = "This is the clip of the link: press play."
+LINKED_AND_ROUNDED = "This is the clip of the link, with another length, which this model can make: press play."
 
 
 class ComposeRoom:
@@ -87,19 +89,25 @@ class ComposeRoom:
         except (AttributeError, ValueError) as error:
             raise HTTPException(422, str(error)) from error
 
-    def on_load(self, http: gr.Request) -> Updates:
-        """The page is there: a seed, and the settings of the link that led here."""
-        session = session_of(http)
-        updates: Updates = {self.rail.fields["seed"]: draw_seed(), self.generate: gr.Button(interactive=True)}
+    def on_load(self, remembered: Any, http: gr.Request) -> Updates:
+        """The page is there: the seed that it had, or a new one, and the settings of the link that led here."""
+        session, before = session_of(http), messages.remembered(remembered)
+        updates: Updates = {
+            self.rail.fields["seed"]: before.seed or draw_seed(),
+            self.rail.keep: bool(before.locked),
+            self.rail.used: before.seed if before.heard else "",
+            self.generate: gr.Button(interactive=True),
+        }
         try:
-            request = linked(str(http.query_params or ""))
+            request = linked(str(http.query_params or ""), self.studio)
             if request is None:
                 return updates | {self.canvas: messages.visitor(session)}
             updates |= self._restored(request)
         except ValueError as error:
             note = messages.note(f"The link cannot be followed. {sentence(error)}", wrong=True)
         else:
-            note = messages.note("This is the clip of the link: press play.")
+            rounded = self.studio.rounding(request.duration_s, self.studio.complete(request))
+            note = messages.note(LINKED_AND_ROUNDED if rounded else LINKED)
             if other := self._elsewhere(request):
                 note = messages.note(f"The link is {other}", wrong=True)
         return updates | {self.canvas: {**note, "visitor": session}}
@@ -160,6 +168,8 @@ class ComposeRoom:
         elif asked.vary:
             text = "Settings restored: Generate makes a variation with another seed."
             updates = self._varied(request)
+        elif self.studio.rounding(request.duration_s, self.studio.complete(request)):
+            text = "Settings restored, with another length, which this model can make: generate to hear it."
         else:
             text = "Settings restored: generate to hear it."
         return updates | {self.canvas: messages.note(text, wrong=request.model in self.studio.removed)}
@@ -209,38 +219,43 @@ class ComposeRoom:
     def _followed(self, http: gr.Request) -> Request | None:
         """What the link that led here asks for; None without one, or if `on_load` has refused it."""
         try:
-            request = linked(str(http.query_params or ""))
-            if request is not None:
-                self.studio.check(request)
+            request = linked(str(http.query_params or ""), self.studio)
+            if request is None:
+                return None
+            self.studio.check(request)
         except ValueError:
             return None
-        return request
+        return self.studio.complete(request)
 
     def _restored(self, request: Request) -> Updates:
-        """As `Rail.restored`; the error says if the model is one that was removed."""
+        """As `Rail.restored`; the error says if another model is meant."""
         try:
             return self.rail.restored(request)
         except ValueError as error:
-            removal = self.studio.removal(request.model)
-            raise ValueError(f"It is for the model {removal}. {error}" if removal else str(error)) from error
+            other = self._other(request)
+            raise ValueError(f"It is for the model {other}. {error}" if other else str(error)) from error
 
     def _varied(self, request: Request) -> Updates:
         """As `Rail.restored`, and the next clip has another seed."""
         return self.rail.restored(request) | {self.rail.keep: False, self.rail.used: str(request.seed)}
 
     def _elsewhere(self, request: Request) -> str | None:
+        """What is to be said if the request is for another model than the one here."""
+        other, here = self._other(request), f"{self.studio.name} ({self.studio.digest})"
+        return f"for the model {other}: with {here} the same settings make another clip." if other else None
+
+    def _other(self, request: Request) -> str | None:
         """Which other model than the one here the request is for, in words."""
         if request.model in ("", self.studio.digest):
             return None
-        which = self.studio.removal(request.model) or f"{request.model}, which is not here"
-        here = f"{self.studio.name} ({self.studio.digest})"
-        return f"for the model {which}: with {here} the same settings make another clip."
+        return self.studio.removal(request.model) or f"{request.model}, which is not here"
 
     def _facts(self) -> CanvasFacts:
         label = turned(self.studio)
         return {
             "stall_ms": 1000 * STALL_S,
             "file_bytes": FILE_BYTES,
+            "sample_rate_hz": self.studio.mel.sample_rate_hz,
             "presets": preset_facts(),
             "turn": label.title if label else None,
         }
@@ -249,8 +264,14 @@ class ComposeRoom:
         canvas, rail = self.canvas, self.rail
         buttons = [self.generate, self.stop]
         asked = [rail.keep, rail.used, *rail.inputs]
-        heard = [canvas, rail.settings, rail.fields["seed"], rail.used, *buttons]
-        self.blocks.load(self.on_load, outputs=[canvas, self.generate, *rail.outputs], **AT_ONCE)
+        heard = [canvas, rail.settings, *rail.answered, *buttons]
+        self.blocks.load(
+            self.on_load,
+            inputs=canvas,
+            outputs=[canvas, self.generate, rail.used, *rail.outputs],
+            js=REMEMBERED,
+            **AT_ONCE,
+        )
         self.blocks.load(self.on_welcome, outputs=[canvas, rail.settings, *buttons], **QUEUED)
         canvas.restore(self.on_restore, outputs=[canvas, rail.used, *rail.outputs], **AT_ONCE)
         runs = [
@@ -267,8 +288,8 @@ class ComposeRoom:
             ),
         ]
         for run in runs:
-            run.failure(None, js=REFUSED, api_visibility="private")
-        raced = [canvas, rail.fields["seed"], rail.used, *buttons]
+            run.failure(None, js=telling("refused"), api_visibility="private")
+        raced = [canvas, *rail.answered, *buttons]
         for race in (self.presets.race, canvas.race):
             race(self.on_race, inputs=asked, outputs=raced, trigger_mode="once", **AT_ONCE)
         canvas.raced(self.on_rest, outputs=buttons, **AT_ONCE)

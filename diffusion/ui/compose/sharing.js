@@ -23,7 +23,13 @@ export class Sharing extends Part {
       const { settings, name } = canvas.clip;
       saveFile(JSON.stringify(settings, null, 2), "application/json", name.replace(/\.wav$/, ".json"));
     });
-    this.on(qr, "click", async () => this.dialog.show(await server.qr({ page: this.#page, query: canvas.clip.query })));
+    this.on(qr, "click", async () => {
+      try {
+        this.dialog.show(await server.qr({ page: this.#page, query: canvas.clip.query }));
+      } catch (error) {
+        canvas.fail(error.message);
+      }
+    });
     this.undo(() => this.#forget());
   }
 
@@ -49,9 +55,9 @@ export class Sharing extends Part {
     try {
       await navigator.clipboard.writeText(url);
       this.link.textContent = t("Copied");
-    } catch {
-      history.replaceState(null, "", url);
-      this.link.textContent = t("Link is in the address bar");
+    } catch { // as in a frame of another page, or at an address without encryption
+      this.dialog.show({ url });
+      return;
     }
     this.later(SAID_MS, () => { this.link.textContent = t("Copy link"); });
   }
@@ -63,10 +69,7 @@ class Code extends Part {
     super();
     this.code = make("div", { className: "code" });
     this.text = make("p", { className: "link-text" });
-    this.hint = make("p", {
-      className: "quiet", hidden: true,
-      text: t("Only this machine can open this address: start the page with --host 0.0.0.0 for others to follow the link."),
-    });
+    this.hint = make("p", { className: "quiet" });
     const close = make("button", { text: t("Close") });
     this.root = this.own(make("dialog", { className: "qr", "aria-labelledby": "qr-title" },
       make("h2", { id: "qr-title", text: t("This clip as a link") }), this.code, this.text, this.hint, close));
@@ -75,14 +78,28 @@ class Code extends Part {
     this.on(this.root, "click", ({ target }) => { if (target === this.root) this.root.close(); });
   }
 
-  show({ url, svg, near }) {
+  // Without a code the link is selected, to be copied by hand.
+  show({ url, svg = null, near = false }) {
+    this.text.textContent = url;
+    this.hint.hidden = svg !== null && !near;
+    this.hint.textContent = svg === null
+      ? t("This browser does not let the page copy. The link is selected: copy it by hand.")
+      : t("Only this machine can open this address: start the page with --host 0.0.0.0 for others to follow the link.");
+    this.root.showModal();
+    if (svg === null) {
+      this.code.remove();
+      getSelection().selectAllChildren(this.text);
+    } else {
+      this.text.before(this.code);
+      this.#draw(svg);
+    }
+  }
+
+  #draw(svg) {
     this.code.innerHTML = svg;
     const picture = this.code.firstElementChild, modules = picture.viewBox.baseVal.width;
     picture.style.width = `${modules * Math.max(2, Math.floor(CODE_PX / modules))}px`; // whole pixels: crisp
     picture.setAttribute("role", "img");
     picture.setAttribute("aria-label", t("QR code of the link"));
-    this.text.textContent = url;
-    this.hint.hidden = !near;
-    this.root.showModal();
   }
 }

@@ -8,16 +8,23 @@ const KEPT = 24; // older takes make room
 const SIDES = ["A", "B"];
 
 export class Takes extends Part {
+  // Fires "kept" for a clip that has become a take, "gone" for the run of one that has made room, and "recalled" for
+  // those that were there before the page was loaded again, oldest first.
   #takes = []; // copies of clips {run, settings, picture, audio, ...}, newest first
   #marks = { A: null, B: null }; // runs
   #side = null; // which of the two is on
   #turn = Promise.resolve(); // one exchange after the other, however fast they are asked for
+
+  #recalled = false; // whether one of them is on the canvas, in the place of the welcome
 
   constructor({ trigger }, canvas, root = document.querySelector(".takes")) {
     super();
     Object.assign(this, { trigger, canvas, root });
     this.strip = root.querySelector(".takes-strip");
     this.on(canvas, "clip", () => this.#keep(canvas.clip));
+    this.on(canvas, "message", (event) => {
+      if (event.detail.welcome && this.#recalled) event.preventDefault();
+    });
     this.on(this.strip, "click", ({ target }) => this.#press(target.closest("button")));
     this.on(root.querySelector(".duel"), "click", ({ target }) => {
       const side = target.closest("[data-side]")?.dataset.side;
@@ -33,6 +40,17 @@ export class Takes extends Part {
       if (!this.canvas.sampling) this.canvas.say(this.canvas.titleOf(take));
     });
     return this.#turn;
+  }
+
+  // The takes of before a reload come back, newest first, and the one of them that was on show, a run.
+  recall(clips, shown) {
+    this.#takes.push(...clips.filter(({ run }) => !this.#takes.some((take) => take.run === run)));
+    this.#draw();
+    this.fire("recalled", clips.toReversed());
+    const take = this.#takes.find(({ run }) => run === shown);
+    if (!take || this.canvas.busy || player.playing) return;
+    this.#recalled = true;
+    this.show(take);
   }
 
   // One side of the pair, as loud as the quieter of the two.
@@ -55,10 +73,13 @@ export class Takes extends Part {
     return levels[SIDES.indexOf(side)] - Math.min(...levels);
   }
 
+
   #keep(clip) {
     if (!clip.welcome && !clip.example && !this.#takes.some((take) => take.run === clip.run)) {
       this.#takes.unshift({ ...clip });
+      this.fire("kept", clip);
       for (const gone of this.#takes.splice(KEPT)) {
+        this.fire("gone", gone.run);
         for (const side of SIDES) if (this.#marks[side] === gone.run) this.#marks[side] = null;
       }
       this.strip.scrollTo({ left: 0 });

@@ -174,7 +174,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
             for item in items:
                 made.put((item,))
             made.put(None)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is raised again where the items are wanted
             made.put(error)
 
     threading.Thread(target=make, name="run", daemon=True).start()

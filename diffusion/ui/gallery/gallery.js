@@ -50,7 +50,6 @@ export class Gallery extends Part {
     if (!cell) return;
     this.#focus(cell);
     this.#wanted = cell;
-    if (player.context.state === "suspended") player.context.resume(); // a press is leave to sound, a late one is not
     if (cell === this.#on) { player.toggle(); return; }
     const { canvas } = this, goesOn = player.playing && this.#on?.row === cell.row;
     const place = goesOn ? { position: null, fade: TAKEOVER_S } : { position: 0 };

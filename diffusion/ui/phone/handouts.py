@@ -20,7 +20,7 @@ from diffusion.samplers import SAMPLERS
 from diffusion.ui.messages import ClipMessage, PhoneLink
 from diffusion.ui.shared.assets import asset, colours
 from diffusion.ui.shared.latest import Latest
-from diffusion.ui.shared.naming import Title
+from diffusion.ui.shared.naming import Title, disposition
 from diffusion.ui.shared.reach import Reach, qr_svg
 from diffusion.ui.shared.words import prefers_french, said
 
@@ -100,7 +100,7 @@ class Handouts:
             return _missing(http)
         headers = {
             "Accept-Ranges": "bytes",
-            "Content-Disposition": f'inline; filename="{handout.name}"',
+            "Content-Disposition": disposition(handout.name),
             "X-Content-Type-Options": "nosniff",
         }
         size = len(handout.wav)

@@ -25,9 +25,12 @@ SHEETS = (
     "compose/race.css",
     "compare/comparison.css",
     "compare/compare.css",
+    "lab/lab.css",
     "gallery/gallery.css",
     "stage/stage.css",
 )
+LOST = "The server does not answer."
+MISSING = "The page is not complete: {file} did not come. Reload the page."
 # Messages that come before the module has loaded wait for it.
 _START = """
 const events = @events;
@@ -35,10 +38,18 @@ const facts = JSON.parse(@facts);
 let receive = (message) => early.push(message);
 const early = [props.value];
 watch("value", () => receive(props.value));
-import(new URL("page/@module", document.baseURI)).then(({ mount }) => {
+const file = new URL("page/@module", document.baseURI).href;
+import(file).then(({ mount }) => {
   const part = mount({ element, trigger, server, upload, facts });
   receive = (message) => part.receive(message);
   early.forEach(receive);
+}, (error) => {
+  const line = element.querySelector(".message");
+  if (line) {
+    line.textContent = @missing[navigator.language.startsWith("fr") ? "fr" : "en"].replace("{file}", file);
+    line.classList.add("error");
+  }
+  throw error;
 });
 """
 _NEEDED = re.compile(r'(?:\bfrom |\bimport |\bimport\(|new URL\()"(\.\.?/[^"]+|[^"]+(?=", import\.meta\.url))"')
@@ -57,8 +68,23 @@ def starting(module: str, events: Iterable[str], facts: Any = None) -> str:
     The module may trigger the `events`: Gradio knows those whose names stand in this text between quotes. It reads the
     `facts`, any JSON value, as `host.facts`; no name inside them looks like an event's.
     """
-    parts = {"@events": json.dumps(list(events)), "@facts": json.dumps(json.dumps(facts)), "@module": module}
+    parts = {
+        "@events": json.dumps(list(events)),
+        "@facts": json.dumps(json.dumps(facts)),
+        "@missing": both(MISSING),
+        "@module": module,
+    }
     return re.sub("|".join(parts), lambda mark: parts[mark[0]], _START)
+
+
+def head() -> str:
+    """What stands in the head of the page: the script that has patience with the network."""
+    return f"<script>{asset('shared/network.js').replace('@lost', both(LOST))}</script>"
+
+
+def both(sentence: str) -> str:
+    """A sentence in both languages, as a script has it that comes before the modules do."""
+    return json.dumps({"en": sentence, "fr": json.loads(asset("shared/french.json"))[sentence]})
 
 
 def style_sheets() -> str:

@@ -46,11 +46,19 @@ export async function paint(image, uri) {
   image.src = uri;
 }
 
+// Which of the `commands` a key means: by its character or, where that is none of them and no Latin letter, by its
+// place on the keyboard. A French 1 is "&", a Russian G is "п".
+export function commandOf({ key = "", code }, commands) {
+  const name = key.length === 1 ? key.toLowerCase() : key;
+  if (name in commands || /^[a-z]$/.test(name)) return name;
+  return /^(?:Key|Digit)(.)$/.exec(code)?.[1].toLowerCase();
+}
+
 // What `actions` has for a key that was pressed; nothing if it is typed into a field, or the browser's.
 export function actionOf(event, actions) {
   if (event.ctrlKey || event.metaKey || event.altKey) return undefined;
   if (event.isComposing || event.target.closest?.(TYPED)) return undefined;
-  return actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  return actions[commandOf(event, actions)];
 }
 
 // Where a key leads among cells in rows and columns: {row, column}, perhaps beyond them; nothing for any other key.

@@ -28,6 +28,11 @@ def served(**functions: Callable[..., Any]) -> list[Callable[..., Any]]:
     return answers
 
 
+def telling(event: str) -> str:
+    """What the browser does to tell the page's modules of an event: they hear it at the document."""
+    return f"() => document.dispatchEvent(new Event('{event}'))"
+
+
 def session_of(http: gr.Request) -> str:
     """The name of a visitor's page."""
     return http.session_hash or ""

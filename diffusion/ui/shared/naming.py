@@ -7,7 +7,9 @@ which says what was asked for.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
+from email.utils import encode_rfc2231
 from typing import Any, TypedDict
 
 from diffusion.request import Request
@@ -15,7 +17,6 @@ from diffusion.settings import ANY, LABELS, titled
 from diffusion.ui.shared.words import FRENCH, said
 
 Settings = Mapping[str, Any]
-_WILD = re.compile(r"[^\w.-]+", re.ASCII)  # what a file's name had better not have
 
 
 class Names(TypedDict):
@@ -46,8 +47,29 @@ def title(settings: Settings) -> Title:
 def file_name(settings: Settings) -> str:
     """What a clip is called on a visitor's disk: its labels, as far as they were chosen, and its seed."""
     labels = Request.from_dict(settings).labels
-    words = [_WILD.sub("_", labels[name].replace("#", "sharp")) for name in _in_order(labels)]
+    words = [_tame(labels[name].replace("#", "sharp")) for name in _in_order(labels)]
     return "-".join(["out-of-noise", *words, f"{settings['seed']}.wav"])
+
+
+def disposition(name: str) -> str:
+    """The Content-Disposition of a file that is shown or saved under any name: RFC 6266, with an ASCII name for those
+    who read no other.
+
+    >>> print(disposition("marché.wav"))
+    inline; filename="march_.wav"; filename*=UTF-8''march%C3%A9.wav
+    """
+    plain = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
+    return f'inline; filename="{plain}"; filename*={encode_rfc2231(name, "UTF-8")}'
+
+
+def _tame(text: str) -> str:
+    """A text of letters and digits of any script, dots and dashes: each run of anything else is one underscore."""
+    tame = (each if _is_tame(each) else " " for each in unicodedata.normalize("NFC", text))
+    return "_".join("".join(tame).split())
+
+
+def _is_tame(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN" or character in "._-"
 
 
 def _title(settings: Settings, french: bool) -> str:

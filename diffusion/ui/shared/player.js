@@ -41,6 +41,12 @@ export class Player extends EventTarget {
     return this.#context;
   }
 
+  // To be called in each press: some browsers let sound begin only there. `rate` is that of the clips.
+  unlock(rate) {
+    this.#context ??= new AudioContext({ latencyHint: "interactive", sampleRate: rate });
+    if (this.#context.state !== "running") this.#context.resume().catch(() => {});
+  }
+
   // The context runs at the rate of the clips, so that nothing resamples them and the seam of a loop stays as it is.
   decode(bytes, rate = rateOf(bytes)) {
     this.#context ??= new AudioContext({ latencyHint: "interactive", sampleRate: rate });
@@ -79,6 +85,7 @@ export class Player extends EventTarget {
     this.dispatchEvent(new Event("sound"));
   }
 
+  // Waits until the browser lets sound begin, perhaps for a press: nothing else may wait for this.
   async play() {
     if (!this.#sound || this.#voice) return;
     if (this.context instanceof AudioContext) await this.context.resume();

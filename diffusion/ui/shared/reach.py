@@ -12,6 +12,8 @@ import segno
 
 URL_BYTES = 1500  # several times a long link, and still a code that a camera reads
 EVERYWHERE = ("0.0.0.0", "::")  # hosts that listen to the whole network
+# Addresses for documentation (RFC 5737 and 3849): connecting to one only picks a route.
+ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 class Link(TypedDict):
@@ -37,16 +39,19 @@ class Reach:
         """
         if self.public_url:
             return self.public_url.rstrip("/") + "/"
-        seen = urlsplit(origin)
+        try:
+            seen = urlsplit(origin)
+            port = f":{seen.port}" if seen.port else ""
+        except ValueError:
+            return None
         if seen.scheme not in ("http", "https") or not seen.hostname:
             return None
         if not _this_machine(seen.hostname):
             return f"{seen.scheme}://{seen.netloc}{seen.path.rstrip('/')}/"
         if self.host is None or (_this_machine(self.host) and self.host not in EVERYWHERE):
             return None
-        name = lan_address() if self.host in EVERYWHERE else self.host
-        port = f":{seen.port}" if seen.port else ""
-        return name and f"{seen.scheme}://{name}{port}{seen.path.rstrip('/')}/"
+        name = lan_address(self.host) if self.host in EVERYWHERE else self.host
+        return name and f"{seen.scheme}://{in_url(name)}{port}{seen.path.rstrip('/')}/"
 
     def link(self, page: Any, query: Any) -> Link:
         """A clip's link for other devices, with its QR code.
@@ -70,15 +75,25 @@ def qr_svg(url: str) -> str:
     return str(segno.make(url, error="m", micro=False).svg_inline(border=4, dark="#000", light="#fff", omitsize=True))
 
 
-def lan_address() -> str | None:
-    """This machine's address on its local network, None without one. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # an address for documentation (RFC 5737): connecting only picks a route
-        except OSError:
-            return None
-        address = str(probe.getsockname()[0])
+def lan_address(host: str = "0.0.0.0") -> str | None:
+    """This machine's address on its local network, None without one; `host` is one of EVERYWHERE. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((ELSEWHERE[family], 9))
+            address = str(probe.getsockname()[0])
+    except OSError:
+        return None
     return None if _this_machine(address) else address
+
+
+def in_url(host: str) -> str:
+    """A host's name or address as it stands in a URL.
+
+    >>> in_url("::1"), in_url("127.0.0.1")
+    ('[::1]', '127.0.0.1')
+    """
+    return f"[{host}]" if ":" in host else host
 
 
 def check_public_url(url: str) -> str:

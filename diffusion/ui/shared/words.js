@@ -2,8 +2,8 @@
 
 export const language = navigator.language.startsWith("fr") ? "fr" : "en";
 const french = language === "fr"
-  ? await (await fetch(new URL("french.json", import.meta.url))).json()
-  : null;
+  ? await fetch(new URL("french.json", import.meta.url)).then((answer) => answer.json()).catch(() => null)
+  : null; // or where it did not come: then the page speaks English
 const SPOKEN = ["aria-label", "title", "alt", "placeholder"];
 
 // The sentence in the visitor's language, with each {name} replaced by its value.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import sys
 import tempfile
 import time
@@ -22,10 +20,10 @@ from diffusion.settings import PRESETS
 from diffusion.studio import Studio
 from diffusion.ui.shared.assets import ROOMS, missing
 from diffusion.ui.shared.reach import Reach, qr_svg
+from diffusion.ui.shared.serving import HERE, open_port
 from diffusion.ui.stage.wish import STALL_S
 from diffusion.ui.welcome import read_welcome
 
-PORTS = range(7860, 7960)  # where Gradio looks if it is not told
 FREE_BYTES = 2**30
 
 
@@ -91,7 +89,7 @@ def _presets(studio: Studio, presets: Mapping[str, Mapping[str, Any]], most_step
         try:
             request = studio.request(**{**preset, "steps": steps}, seed=0)
             first_s, gap_s, clip = _run(subject, studio.generate(request))
-        except Exception as error:  # whatever it is, the presenter has to hear of it now
+        except Exception as error:  # noqa: BLE001 - whatever it is, the presenter has to hear of it now
             yield Finding(subject, f"{type(error).__name__}: {error}", missing=True)
             continue
         text = f"{steps} steps in {clip.seconds:.1f} s, first picture after {first_s:.2f} s, longest wait {gap_s:.2f} s"
@@ -166,28 +164,17 @@ def _disk() -> Iterator[Finding]:
 
 
 def _reach(reach: Reach, port: int | None) -> Iterator[Finding]:
-    host = reach.host or "127.0.0.1"
-    given = port or int(os.environ.get("GRADIO_SERVER_PORT", 0))
-    free = next((each for each in ([given] if given else PORTS) if _is_free(host, each)), None)
-    if free is None:
-        yield Finding("Port", f"{given or f'{PORTS.start} to {PORTS.stop - 1}'} taken on {host}", missing=True)
+    host = reach.host or HERE
+    try:
+        free = open_port(host, port)
+    except ValueError as error:
+        yield Finding("Port", str(error), missing=True)
         return
     yield Finding("Port", f"{free} is free on {host}")
-    address = reach.address(f"http://127.0.0.1:{free}/")
+    address = reach.address(f"http://{HERE}:{free}/")
     if address is None:
         text = "none, so no QR code is shown: start with --host 0.0.0.0 or --public-url"
         yield Finding("Phones' address", text, note=True)
         return
     qr_svg(f"{address}clip/{'0' * 16}")
     yield Finding("Phones' address", address)
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True

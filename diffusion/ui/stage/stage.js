@@ -1,5 +1,5 @@
 // Stage mode: the canvas alone, for a room to read from the last row, and a presenter's keys.
-import { make } from "../shared/dom.js";
+import { commandOf, make } from "../shared/dom.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
 import { spoken, t } from "../shared/words.js";
@@ -34,7 +34,7 @@ export class Stage extends Part {
 
   // The facts that it reads: after `stall_ms` without a word a run is replaced by a clip that was made before;
   // `presets`, [{name, race}], are on the number keys; `turn` is the title of the label that up and down turn.
-  constructor({ facts, server, trigger }, canvas, race, reveal) {
+  constructor({ facts, server, trigger }, canvas, race, reveal, takes) {
     super();
     Object.assign(this, { facts, server, trigger, canvas, race, reveal });
     this.#build();
@@ -42,12 +42,16 @@ export class Stage extends Part {
     this.on(canvas, "run", () => this.#note(""));
     this.on(canvas, "picture", () => this.#count());
     this.on(canvas, "clip", () => this.#shown());
+    this.on(takes, "recalled", ({ detail: clips }) => this.#takes.unshift(...clips.slice(-TAKES)));
     this.on(race, "ready", ({ detail: lane }) => { if (this.#on && this.#black === null) race.hear(lane); });
     this.on(window, "keydown", (event) => this.#press(event), { capture: true });
     this.on(window, "online", () => { this.#cut = false; });
     this.on(window, "offline", () => {
       this.#cut = true;
       if (this.#ask) this.#standIn(t("No connection: this clip was made before."));
+    });
+    this.on(document, "network", ({ detail: { answers } }) => {
+      if (this.#on && !this.#ask) this.#note(answers ? "" : t("The server does not answer."));
     });
     this.on(document, "refused", () => {
       if (this.#on && this.#ask) this.#standIn(t("The live run failed: this clip was made before."));
@@ -93,7 +97,7 @@ export class Stage extends Part {
   #press(event) {
     if (!this.#on || event.ctrlKey || event.metaKey || event.altKey) return;
     if ([" ", "Enter"].includes(event.key) && event.target.closest?.("#stage button")) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const key = commandOf(event, ACTIONS);
     const action = ACTIONS[key] ?? (/^[1-9]$/.test(key) ? key : null);
     event.stopImmediatePropagation(); // no other key means anything here
     if (!action) return;
@@ -102,7 +106,6 @@ export class Stage extends Part {
   }
 
   act(action) {
-    if (this.canvas.clip && player.context.state === "suspended") player.context.resume(); // a key is leave to sound
     if (this.#black !== null && !["black", "leave"].includes(action)) this.#light();
     const preset = this.facts.presets[Number(action) - 1];
     if (preset?.race && !this.#cut) this.#startRace();
