@@ -6,6 +6,7 @@ here has one: what may be asked, and how it is done. `diffusion.compose` puts th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any
@@ -31,6 +32,8 @@ EDITS: dict[str, type[Edit]] = {
     "timeline": Timeline,
 }
 """By name, as requests, links and files have them."""
+LONGEST_TEXT = 1250
+"""How many characters of JSON edits may take: with so many the settings of a clip still fit into its WAV file."""
 SOURCED = ("inpaint", "continue", "transform")
 """The edits that begin from a source, of which a clip has one at most."""
 
@@ -49,8 +52,11 @@ def read(given: Mapping[str, Any]) -> dict[str, Edit]:
 
 
 def written(edits: Mapping[str, Edit]) -> dict[str, Any]:
-    """Inverts `read`: JSON values."""
-    return {name: asdict(each) for name, each in edits.items()}
+    """Inverts `read`: JSON values. ValueError for more than LONGEST_TEXT."""
+    values = {name: asdict(each) for name, each in edits.items()}
+    if len(text := json.dumps(values, separators=(",", ":"))) > LONGEST_TEXT:
+        raise ValueError(f"edits: got {len(text)} characters of JSON, allowed {LONGEST_TEXT}; ask for less at once")
+    return values
 
 
 def _read(name: str, kind: type[Edit], given: Any) -> Edit:
@@ -68,6 +74,7 @@ def _read(name: str, kind: type[Edit], given: Any) -> Edit:
 __all__ = [
     "EDITS",
     "LONGEST_S",
+    "LONGEST_TEXT",
     "LOOKS",
     "SOURCED",
     "STEPS_SHARE",

@@ -31,7 +31,7 @@ LOOKS = 2
 """Further looks at each time."""
 STEPS_SHARE = 0.5
 """Of the steps that are asked for so many are taken: with LOOKS it makes half as many evaluations again."""
-MASK_TEXT = 1200  # characters: with it the settings still fit into a WAV file
+MASK_TEXT = 1100  # characters
 MASK_BINS = 2**20
 LEAST = torch.finfo(torch.float32).tiny
 

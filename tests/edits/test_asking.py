@@ -16,7 +16,7 @@ from diffusion.audio.wav import read_settings
 from diffusion.cli import main
 from diffusion.data.recordings import Refused
 from diffusion.data.sources import read_source
-from diffusion.edits import LONGEST_S, Source, mask_of
+from diffusion.edits import LONGEST_S, LONGEST_TEXT, Source, mask_of
 from diffusion.engine import Clip, Preview
 from diffusion.film import Film
 from diffusion.request import Request
@@ -67,6 +67,27 @@ def test_edits_are_in_json_links_wav_and_identity(studio: Studio, tmp_path: Path
 def test_other_edits_are_refused_before_work_is_done(studio: Studio, edits: Any) -> None:
     with pytest.raises(ValueError, match="edits: "):
         studio.request(**SHORT, edits=edits)
+
+
+def test_as_many_edits_as_are_allowed_fit_into_the_file_and_more_are_refused(studio: Studio) -> None:
+    labels = {
+        "style": "fiddle",
+        "ensemble": "music_box",
+        "mode": "minor",
+        "tempo": "medium",
+        "key": "F#",
+        "beat": "104",
+    }
+    sections = [{"from_s": 0.25 * number, "labels": labels} for number in range(1, 8)]
+    parent = {"guidance_rule": "rescaled", "sampler": "predictor-corrector", "knobs": {"step": 0.123456789012345}}
+    full = {"timeline": {"sections": sections}, "fork": {"at": 1, "parent": parent}}
+    while len(json.dumps(full, separators=(",", ":"))) > LONGEST_TEXT:
+        with pytest.raises(ValueError, match=f"characters of JSON, allowed {LONGEST_TEXT}"):
+            studio.request(**SHORT, edits=full)
+        sections.pop()
+    chosen = {name: value for name, value in labels.items() if name != "style"}
+    settings = {**chosen, "style": "chorale", "sampler": "dpmpp-2m-sde", "decoder": "griffin-lim", "seed": 2**32 - 1}
+    assert clip(studio, **settings, edits=full).to_wav()
 
 
 def test_words_of_edits_are_those_of_the_model(studio: Studio) -> None:
