@@ -5,7 +5,7 @@ import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
 import { showRoom } from "../shared/rooms.js";
 import { answering } from "../shared/server.js";
-import { t } from "../shared/words.js";
+import { counted, t } from "../shared/words.js";
 import { panelOf, short } from "./panels.js";
 
 const SETTLE_MS = 60; // after the last turn of a knob
@@ -76,7 +76,7 @@ class Lab extends Part {
       }
       if (this.destroyed) return;
       this.find(".experiments").replaceChildren(...this.#experiments.map(({ name, title }) =>
-        make("a", { href: `#lab/${name}`, text: t(title), data: { name } })));
+        make("a", { href: `#lab/${name}`, text: counted(title), data: { name } })));
     }
     const [path, query] = location.hash.slice(1).split("?"), name = path.split("/")[1];
     const experiment = this.#experiments.find((each) => each.name === name) ?? this.#experiments[0];
@@ -89,7 +89,7 @@ class Lab extends Part {
     if (!message) return;
     if (message.kind === "error") {
       this.#rest();
-      this.say(t(message.text), true);
+      this.say(counted(message.text), true);
     } else if (message.kind === "begun") {
       if (message.experiment !== this.#experiment?.name) return;
       this.#run = message.run;
@@ -102,7 +102,7 @@ class Lab extends Part {
       if (message.kind === "over") this.#finish(message);
       if (!this.#rolling) this.#go(this.#frames.length - 1);
       const caption = this.#frames.at(-1)?.caption;
-      if (this.#busy && caption) this.say(t(caption));
+      if (this.#busy && caption) this.say(counted(caption));
     }
   }
 
@@ -116,11 +116,12 @@ class Lab extends Part {
   #finish({ numbers, stopped }) {
     this.#rest();
     this.say(stopped ? t("Stopped.") : "");
+    const lost = () => make("b", { text: ` ${t("does not hold here")}` });
     this.find(".numbers tbody").replaceChildren(...numbers.map(({ name, value, unit, said, holds }) =>
       make("tr", { data: { holds: String(holds) } },
-        make("th", { scope: "row", text: t(name) }),
-        make("td", { text: `${short(value)} ${t(unit)}`.trim() }),
-        make("td", { text: t(said) || "–" }, ...(holds === false ? [make("b", { text: ` ${t("does not hold here")}` })] : [])))));
+        make("th", { scope: "row", text: counted(name) }),
+        make("td", { text: `${short(value)} ${counted(unit)}`.trim() }),
+        make("td", { text: counted(said) || "–" }, ...(holds === false ? [lost()] : [])))));
     this.#strip();
   }
 
@@ -136,10 +137,11 @@ class Lab extends Part {
       if (link.dataset.name === experiment.name) link.setAttribute("aria-current", "true");
       else link.removeAttribute("aria-current");
     }
-    this.find(".summary").textContent = t(experiment.summary);
+    this.find(".summary").textContent = counted(experiment.summary);
     this.find(".formula").innerHTML = experiment.formula;
-    this.find(".claim").textContent = t(experiment.claim);
-    this.find(".source").textContent = [experiment.document, experiment.place].filter(Boolean).map((each) => t(each)).join(", ");
+    this.find(".claim").textContent = counted(experiment.claim);
+    const places = [experiment.document, experiment.place].filter(Boolean);
+    this.find(".source").textContent = places.map((each) => counted(each)).join(", ");
     this.find(".numbers tbody").replaceChildren();
     this.#build();
     this.#begin();
@@ -148,25 +150,29 @@ class Lab extends Part {
   // The knobs as fields; the buttons below them.
   #build() {
     const field = (knob) => {
-      const value = this.#knobs[knob.name], help = make("small", { text: t(knob.help), id: `lab-${knob.name}-help` });
+      const value = this.#knobs[knob.name], title = counted(knob.title);
+      const help = make("small", { text: counted(knob.help), id: `lab-${knob.name}-help` });
       const more = { name: knob.name, "aria-describedby": help.id };
       if (knob.range) {
         const [min, max] = knob.range, out = make("output", { text: short(value) });
         const slide = make("input", { type: "range", ...more, min, max, step: knob.step ?? "any" });
         slide.value = value;
-        return make("label", { className: "knob" }, make("span", { text: t(knob.title) }, out), slide, help);
+        return make("label", { className: "knob" }, make("span", { text: title }, out), slide, help);
       }
       const entries = Object.entries(knob.titles);
       if (entries.length > CHIPS) {
-        const menu = make("select", more, ...entries.map(([name, title]) => new Option(t(title), name, false, name === value)));
-        return make("label", { className: "knob" }, make("span", { text: t(knob.title) }), menu, help);
+        const option = ([name, said]) => new Option(counted(said), name, false, name === value);
+        const menu = make("select", more, ...entries.map(option));
+        return make("label", { className: "knob" }, make("span", { text: title }), menu, help);
       }
-      const chip = ([name, title]) => make("label", {},
-        make("input", { type: "radio", ...more, value: name, checked: name === value }), make("span", { text: t(title) }));
-      return make("fieldset", { className: "knob" }, make("legend", { text: t(knob.title) }), make("div", { className: "chips" }, ...entries.map(chip)), help);
+      const chip = ([name, said]) => make("label", {},
+        make("input", { type: "radio", ...more, value: name, checked: name === value }),
+        make("span", { text: counted(said) }));
+      return make("fieldset", { className: "knob" },
+        make("legend", { text: title }), make("div", { className: "chips" }, ...entries.map(chip)), help);
     };
     const button = (name, text, act) => {
-      const made = make("button", { className: name, text: t(text) });
+      const made = make("button", { className: name, text: counted(text) });
       made.addEventListener("click", act);
       return made;
     };
@@ -329,6 +335,6 @@ class Lab extends Part {
 }
 
 function moment({ t: time, caption, progress }) {
-  if (caption) return t(caption);
+  if (caption) return counted(caption);
   return time === null ? `${Math.round(100 * progress)} %` : `t = ${time.toFixed(2)}`;
 }

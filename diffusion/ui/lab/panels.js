@@ -1,10 +1,11 @@
 // The panels of an experiment, drawn in the browser. Each kind has a class with `element` and `show(panel, next, mix)`:
 // what the panel is now, what it is at the next moment, and how far the time between the two has gone, from 0 to 1.
 import { bytesOf, make } from "../shared/dom.js";
-import { t } from "../shared/words.js";
+import { counted, t } from "../shared/words.js";
 
 const LEVELS = 65535;
 const LYING = 8; // more bars than that stand
+const SPOKEN = 20; // more bars than that are not read out
 
 export function panelOf(kind) { return new KINDS[kind](); }
 
@@ -21,7 +22,7 @@ class Drawn {
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
     }
-    const title = t(panel.title);
+    const title = counted(panel.title);
     if (this.title.textContent !== title) this.title.textContent = title;
     canvas.setAttribute("aria-label", this.described(panel));
     const pen = canvas.getContext("2d");
@@ -30,7 +31,7 @@ class Drawn {
     this.draw(pen, width, height, panel, next, mix, inks(canvas));
   }
 
-  described(panel) { return t(panel.title); }
+  described(panel) { return counted(panel.title); }
 }
 
 // A square of the plane, in the middle of its canvas.
@@ -98,8 +99,8 @@ class Curve extends Drawn {
   constructor() { super("middle"); }
 
   draw(pen, width, height, panel, next, mix, ink) {
-    const scale = panel.logarithmic ? (y) => (y > 0 ? Math.log10(y) : null) : (y) => y;
-    const lines = Object.entries(panel.y).map(([name, y]) => [name, y.map((each) => (each === null ? null : scale(each)))]);
+    const scaled = (y) => (y === null || (panel.logarithmic && y <= 0) ? null : panel.logarithmic ? Math.log10(y) : y);
+    const lines = Object.entries(panel.y).map(([name, y]) => [name, y.map(scaled)]);
     const known = lines.flatMap(([, y]) => y).filter((y) => y !== null);
     const x = ends(panel.x), y = ends(known), box = { left: 52, right: width - 12, top: 12, bottom: height - 34 };
     const atX = (value) => box.left + ((value - x[0]) / (x[1] - x[0] || 1)) * (box.right - box.left);
@@ -121,7 +122,7 @@ class Curve extends Drawn {
       pen.fillText(short(x[0] + part * (x[1] - x[0])), atX(x[0] + part * (x[1] - x[0])), box.bottom + 10);
     }
     pen.textAlign = "center";
-    pen.fillText(t(panel.x_title), (box.left + box.right) / 2, box.bottom + 25);
+    pen.fillText(counted(panel.x_title), (box.left + box.right) / 2, box.bottom + 25);
     const colours = [ink.accent, ink.text, ink.quiet, ink.alarm, ink.soft];
     lines.forEach(([, values], i) => {
       pen.strokeStyle = colours[i % colours.length];
@@ -139,12 +140,13 @@ class Curve extends Drawn {
       pen.stroke();
     });
     pen.setLineDash([]);
-    if (lines.length > 1) legend(pen, width, lines.map(([name], i) => [t(name), colours[i % colours.length]]), ink);
+    const named = lines.map(([name], i) => [counted(name), colours[i % colours.length]]);
+    if (named.length > 1) legend(pen, width, named, ink);
   }
 
   described(panel) {
-    const last = Object.entries(panel.y).map(([name, y]) => `${t(name)} ${short(y.at(-1) ?? NaN)}`);
-    return `${t(panel.title)}. ${t(panel.y_title)}: ${last.join(", ")}`;
+    const last = Object.entries(panel.y).map(([name, y]) => `${counted(name)} ${short(y.at(-1) ?? NaN)}`);
+    return `${counted(panel.title)}. ${counted(panel.y_title)}: ${last.join(", ")}`;
   }
 }
 
@@ -153,16 +155,17 @@ class Bars extends Drawn {
   constructor() { super("low"); }
 
   draw(pen, width, height, panel, next, mix, ink) {
-    const values = Object.entries(panel.values).map(([name, value]) => [t(name), value ?? 0]);
+    const values = Object.entries(panel.values).map(([name, value]) => [counted(name), value ?? 0]);
     const [low, high] = ends([0, ...values.map(([, value]) => value)]), all = high - low || 1;
     pen.font = ink.font;
     pen.textBaseline = "middle";
     const longest = Math.max(...values.map(([name]) => pen.measureText(name).width));
-    if (values.length <= LYING && longest > width / values.length - 8) this.#lie(pen, width, height, values, low, all, ink);
+    const lies = values.length <= LYING && longest > width / values.length - 8;
+    if (lies) this.#lie(pen, width, height, values, low, all, ink);
     else this.#stand(pen, width, height, values, high, all, ink);
     pen.textAlign = "left";
     pen.fillStyle = ink.quiet;
-    pen.fillText(t(panel.unit), 6, 10);
+    pen.fillText(counted(panel.unit), 6, 10);
   }
 
   #lie(pen, width, height, values, low, all, ink) {
@@ -195,8 +198,9 @@ class Bars extends Drawn {
   }
 
   described(panel) {
-    const said = Object.entries(panel.values).slice(0, 20).map(([name, value]) => `${t(name)} ${short(value ?? NaN)}`);
-    return `${t(panel.title)}. ${t(panel.unit)}: ${said.join(", ")}`;
+    const values = Object.entries(panel.values).slice(0, SPOKEN);
+    const said = values.map(([name, value]) => `${counted(name)} ${short(value ?? NaN)}`);
+    return `${counted(panel.title)}. ${counted(panel.unit)}: ${said.join(", ")}`;
   }
 }
 
@@ -213,7 +217,7 @@ class Images {
   async show(panel) {
     if (this.#shown === panel) return;
     this.#shown = panel;
-    this.title.textContent = t(panel.title);
+    this.title.textContent = counted(panel.title);
     const { count, width, height, captions } = panel, strip = await picture(panel.strip);
     if (this.#shown !== panel) return;
     while (this.row.children.length > count) this.row.lastChild.remove();
@@ -221,7 +225,7 @@ class Images {
       this.row.append(make("div", {}, make("canvas", { role: "img" }), make("small")));
     }
     [...this.row.children].forEach((cell, i) => {
-      const [canvas, caption] = cell.children, said = captions[i] ? t(captions[i]) : "";
+      const [canvas, caption] = cell.children, said = captions[i] ? counted(captions[i]) : "";
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
       canvas.setAttribute("aria-label", said || `${i + 1}`);
       canvas.getContext("2d").drawImage(strip, i * width, 0, width, height, 0, 0, width, height);
@@ -240,11 +244,12 @@ class Heat {
 
   show(panel) {
     if (this.image.src === panel.picture) return;
-    this.title.textContent = t(panel.title);
+    this.title.textContent = counted(panel.title);
     this.image.src = panel.picture;
-    this.image.alt = `${t(panel.title)}. ${t(panel.x_title)}, ${t(panel.y_title)}`;
-    const values = { low: short(panel.low), high: short(panel.high), x: t(panel.x_title), y: t(panel.y_title) };
-    this.scale.textContent = t("→ {x}, ↓ {y}; dark {low}, bright {high}", values);
+    this.image.alt = `${counted(panel.title)}. ${counted(panel.x_title)}, ${counted(panel.y_title)}`;
+    this.scale.textContent = t("→ {x}, ↓ {y}; dark {low}, bright {high}", {
+      low: short(panel.low), high: short(panel.high), x: counted(panel.x_title), y: counted(panel.y_title),
+    });
   }
 }
 
@@ -261,11 +266,11 @@ class Sound {
   show(panel) {
     if (this.#shown === panel.audio) return;
     this.#shown = panel.audio;
-    this.title.textContent = t(panel.title);
+    this.title.textContent = counted(panel.title);
     this.destroy();
     this.#url = URL.createObjectURL(new Blob([bytesOf(panel.audio)], { type: "audio/flac" }));
     this.audio.src = this.#url;
-    this.audio.setAttribute("aria-label", t(panel.title));
+    this.audio.setAttribute("aria-label", counted(panel.title));
   }
 
   destroy() { if (this.#url) URL.revokeObjectURL(this.#url); }

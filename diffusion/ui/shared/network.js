@@ -117,7 +117,8 @@
       if (!over.delete(event)) waited.add(event);
     }
     if (pathname.endsWith("/queue/data")) {
-      return new Response(whole(answer, () => patiently(input, options)), { headers: { "Content-Type": "text/event-stream" } });
+      const headers = { "Content-Type": "text/event-stream" };
+      return new Response(whole(answer, () => patiently(input, options)), { headers });
     }
     if (answer) return answer;
     if (!gradio) throw new TypeError(`${pathname} was lost`);

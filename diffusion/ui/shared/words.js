@@ -12,6 +12,12 @@ export function t(sentence, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 }
 
+// As `t`, of a sentence with numbers in it: its French has {n0}, {n1} and so on in their places.
+export function counted(text) {
+  const numbers = [], sentence = text.replace(/\d+(\.\d+)?(e[+-]?\d+)?/g, (number) => `{n${numbers.push(number) - 1}}`);
+  return french?.[text] ?? t(sentence, Object.fromEntries(numbers.map((number, i) => [`n${i}`, number])));
+}
+
 // Of what the server says in both languages, {en, fr}, the visitor's.
 export function spoken(pair) { return pair[language]; }
 
