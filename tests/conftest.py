@@ -13,13 +13,15 @@ settings.register_profile("steady", deadline=None, max_examples=25)
 settings.load_profile("steady")
 
 SLOW = frozenset({"browser", "server"})
-"""Fixtures that start a browser or a server: tests that use them are slow, and `tests/run --fast` leaves them out."""
+"""Fixtures that start a browser or a server: tests that use them are slow, and `tests/run --fast` leaves them out. One
+that fails is tried once more, since a machine may stall for seconds; the summary names it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SLOW & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.flaky(reruns=1))
     # Files with slow tests come first: a worker that meets one at the end would leave the others idle.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
