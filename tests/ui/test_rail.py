@@ -240,7 +240,10 @@ def test_a_wrong_value_is_named_on_the_canvas(visit, name: str, value: str, word
     page = visit()
     if not page.locator(f"#{name}").is_visible():
         unfold(page, "advanced")
-    page.locator(f"#{name} input:not([type=range])").fill(value)
+    if name == "seed":
+        write_seed(page, value)
+    else:
+        number(page, name, value)
     page.click("#generate")
     page.wait_for_selector(".canvas .message.error")
     assert words in message(page)
