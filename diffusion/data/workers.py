@@ -20,15 +20,16 @@ def shared(
     """What `work` makes of each job, in their order, by `count` processes that take `chunksize` jobs at a time.
 
     An error or Ctrl-C ends the block when the jobs under way are done; the rest is dropped. A terminal sends Ctrl-C to
-    every process of a command, but the workers leave it to their parent: they are begun while it is ignored.
+    every process of a command, but the workers leave it to their parent: they are begun while it is held back, which
+    they inherit, and the parent hears it afterwards.
     """
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))  # forked ones could hang in torch's thread pool
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        done = pool.map(work, jobs, chunksize=chunksize)
-    finally:
-        signal.signal(signal.SIGINT, heard)
-    try:
+        heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            done = pool.map(work, jobs, chunksize=chunksize)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         yield done
     finally:
         pool.shutdown(cancel_futures=True)
