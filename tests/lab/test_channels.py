@@ -149,4 +149,4 @@ def test_the_claims_fail_on_a_network_that_keeps_to_the_range() -> None:
     knobs = experiment.asked({"clip": "off"})
     found = measured(list(fly(NetworkDenoiser(silent, CHAIN, "eps-mix"), knobs, 4, None)))
     assert found["Beliefs beyond [-1, 1] at most"] < 1
-    assert found["Spread of the samples' magnitude, that of the notes = 1"] < 0.1
+    assert found["Spread of the samples' magnitude, beside the notes'"] < 0.1

@@ -97,7 +97,8 @@ class Lab extends Part {
       this.#work(true);
       this.find(".code code").innerHTML = message.code;
       if (message.trains) this.say(t("Training."));
-    } else if (message.run === this.#run) {
+    } else if (message.kind === "frames" || message.kind === "over") {
+      if (message.run !== this.#run) return;
       this.#frames.push(...message.frames);
       if (message.kind === "over") this.#finish(message);
       if (!this.#rolling) this.#go(this.#frames.length - 1);
