@@ -74,6 +74,7 @@ def test_an_example_starts_at_once_and_asks_nobody(visit, small_gallery: Path, w
     assert [each.get_attribute("aria-label") for each in cells.all()] == [
         each["title"].replace("_", " ") for each in index["clips"]
     ]
+    cells.first.scroll_into_view_if_needed()  # a picture comes when it is near
     page.wait_for_function("[...document.querySelectorAll('.gallery img')].some((image) => image.complete)")
     before = page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
     assert not [name for name in before if ".mp3" in name]  # a sound comes when it is wanted
