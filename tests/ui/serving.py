@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 180
+PATIENCE_S = 60
 SAME = ("--device", "cpu", "--no-compile")  # what makes a clip the same, bit for bit, as a studio in the test does
 
 
