@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,12 @@ that fails is tried once more, since a machine may stall for seconds; the summar
 
 
 def pytest_configure() -> None:
-    """A shell that starts the tests in the background lets them ignore Ctrl-C, and so every process that they start."""
+    """Each worker has a cache of its own for what numba compiles: two that write one at a time may crash.
+
+    A shell that starts the tests in the background lets them ignore Ctrl-C, and so every process that they start.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(sys.prefix, "numba", worker))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

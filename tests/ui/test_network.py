@@ -121,7 +121,7 @@ def test_a_press_without_a_network_is_carried_out_when_it_is_back(visit) -> None
     page.click("#dice")
     says(page, GONE)
     page.context.set_offline(False)
-    page.wait_for_function("seed => document.querySelector('#seed input').value !== seed", arg=str(SEED))
+    page.wait_for_function("seed => document.querySelector('#seed input')?.value !== seed", arg=str(SEED))
     says(page, said)  # what stood there before
     assert stayed(page)
     assert takes(page) == 1
@@ -313,7 +313,7 @@ def test_a_seed_that_was_heard_is_not_made_again_after_a_reload(visit) -> None:
     page = visit()
     made(page)
     page.reload()
-    page.wait_for_function("seed => document.querySelector('#seed input').value === seed", arg=str(SEED))
+    page.wait_for_function("seed => document.querySelector('#seed input')?.value === seed", arg=str(SEED))
     page.wait_for_selector(".takes .card")
     assert not locked(page)
     quick(page)

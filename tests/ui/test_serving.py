@@ -178,9 +178,13 @@ def test_every_file_is_found_behind_a_proxy_of_which_the_page_knows_nothing(serv
         assert settings["seed"] == 1
 
 
-@pytest.mark.parametrize("strips", [True, False], ids=["stripped", "kept"])
-def test_the_page_works_behind_a_proxy_that_gives_it_a_prefix(browser, prefixed: str, strips: bool) -> None:
-    with proxy(prefixed, strips) as address:
+@pytest.mark.parametrize(
+    ("told", "strips"), [(True, True), (True, False), (False, True)], ids=["stripped", "kept", "stripped and not told"]
+)
+def test_the_page_works_behind_a_proxy_that_gives_it_a_prefix(
+    browser, server: str, prefixed: str, told: bool, strips: bool
+) -> None:
+    with proxy(prefixed if told else server, strips) as address:
         *_, settings = Client(f"{address}/", verbose=False).predict(
             seed=1, steps=1, duration_s=2.56, api_name="/generate"
         )
