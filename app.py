@@ -34,9 +34,6 @@ def main() -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Rehearse or serve. What is wrong with the arguments or with this machine is a ValueError before work is done."""
-    from diffusion.checkpoint import find_checkpoint
-    from diffusion.hub import fetch
-    from diffusion.studio import open_studio
     from diffusion.ui.shared.reach import Reach, check_public_url, in_url
     from diffusion.ui.shared.serving import HERE, open_port, own_folder
 
@@ -47,6 +44,12 @@ def run(args: argparse.Namespace) -> None:
     if not args.check_stage:
         port = open_port(host or HERE, port)
         own_folder()
+
+    # What takes seconds to import is imported once that is in order.
+    from diffusion.checkpoint import find_checkpoint
+    from diffusion.hub import fetch
+    from diffusion.studio import open_studio
+
     folder = fetch(args.checkpoint) if args.checkpoint else find_checkpoint()
     os.environ["no_proxy"] = "*"  # only the Hub is asked through a proxy; Gradio asks nobody but this page
     from diffusion.ui.gallery.wall import Wall
