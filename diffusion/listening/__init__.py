@@ -1,0 +1,1 @@
+"""Blind listening: what a trial asks, its votes on disk, who leads and how sure that is."""
