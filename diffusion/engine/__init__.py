@@ -58,7 +58,8 @@ class Clip:
     `wave` (N,) float32 is its sound, empty where the model makes none. `settings` hold the whole request with every
     label that the model has, what was `drawn` of those left open, the evaluations, the version and, if it was stopped,
     the last step it took. They leave out the time, so that the same request gives the same file. `gain` is what the
-    decoded wave was amplified by, so that beliefs can be heard as loud as they are beside the clip.
+    decoded wave was amplified by, so that beliefs can be heard as loud as they are beside the clip. `deviation` is the
+    standard deviation (*shape) of the last belief, None where the model has learned none.
     """
 
     features: np.ndarray
@@ -67,6 +68,7 @@ class Clip:
     wave: np.ndarray
     sample_rate_hz: int
     gain: float
+    deviation: np.ndarray | None = None
 
     @property
     def request(self) -> Request:

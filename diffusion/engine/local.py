@@ -131,7 +131,9 @@ class LocalEngine:
         self, requests: Sequence[Request], composed: Composed, sources: Sources, share_s: float
     ) -> Generator[Clip]:
         labels = self._loaded.configuration.labels
-        for request, drawn, features in zip(requests, composed.drawn, composed.features.split(1), strict=True):
+        for place, (request, drawn) in enumerate(zip(requests, composed.drawn, strict=True)):
+            features = composed.features[place : place + 1]
+            deviation = None if composed.deviation is None else _first(composed.deviation[place : place + 1])
             start = time.perf_counter()
             wave, gain, sample_rate_hz = SILENCE, 1.0, 0
             if isinstance(self._codec, LogMel):
@@ -145,7 +147,7 @@ class LocalEngine:
                 "version": _version(),
             }
             seconds = share_s + time.perf_counter() - start
-            yield Clip(_first(features), settings, seconds, wave, sample_rate_hz, gain)
+            yield Clip(_first(features), settings, seconds, wave, sample_rate_hz, gain, deviation)
 
     def _sound(self, request: Request, features: Tensor, sources: Sources) -> tuple[np.ndarray, float]:
         """The wave (N,) float32 of a clip of features (1, 1, bands, F), and its gain.

@@ -71,6 +71,11 @@ class Estimate:
         eps = broadcast(level.sigma / norm, x_t) * x_t + broadcast(level.alpha / norm, x_t) * v
         return cls(x0, eps)
 
+    @property
+    def deviation(self) -> Tensor | None:
+        """The standard deviation (B, ...) of x0 given x_t, None where the denoiser has not learned that."""
+        return (self.variance.log_variance / 2).exp() if isinstance(self.variance, Spread) else None
+
     def v(self, level: Level) -> Tensor:
         """alpha eps - sigma x0."""
         return broadcast(level.alpha, self.x0) * self.eps - broadcast(level.sigma, self.x0) * self.x0

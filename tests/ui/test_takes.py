@@ -278,7 +278,7 @@ def test_a_take_gives_its_settings_back(visit, studio: Studio) -> None:
     quick(page, 2, 1)
     page.locator(".takes .restore").click()
     wait_for_message(page, "Settings restored: generate to hear it.")
-    page.wait_for_function("seed => document.querySelector('#seed input').value === seed", arg=str(SEED))
+    page.wait_for_function("seed => document.querySelector('#seed input')?.value === seed", arg=str(SEED))
     page.wait_for_function("document.querySelector('#keep input').checked")
     generate(page)
     assert finished(page, SEED) == asked

@@ -27,11 +27,13 @@ export class Canvas extends Part {
   frames = []; // pictures of the run on show: {index, total, t, log_snr, evaluations, seconds, noise, belief}
   frame = null; // the one of them on show, null for the finished picture
   asked = false; // whether the visitor asked for the run on show: then it may sound by itself
+  pitch = null; // the axis that pictures are drawn on (hands/pitch.js), as they come without one
 
   #run = null; // messages of older ones are late
   #over = new Set(); // runs that are finished or overtaken
   #queue = []; // pictures still to be shown
   #drawing = false;
+  #pictures = new Map(); // name -> address of the picture on show
   #pending = null; // a finished clip whose pictures are still being shown
   #note = null; // what the server said about the link that led here
   #visitor = null; // the server's name for this page, to ask it about the run
@@ -63,6 +65,7 @@ export class Canvas extends Part {
   get sampling() { return this.element.classList.contains("sampling"); }
   get busy() { return this.waiting || this.sampling; }
   get covered() { return this.element.classList.contains("covered"); }
+  get visitor() { return this.#visitor; }
 
   find(selector) { return this.element.querySelector(selector); }
 
@@ -156,6 +159,12 @@ export class Canvas extends Part {
     this.film.value = Number(this.film.value) + by;
     this.#walked();
     return true;
+  }
+
+  // Draws what is on show once more, since its axis is another one.
+  repaint() {
+    for (const [name, uri] of this.#pictures) this.#paint(name, uri);
+    this.#nameNotes();
   }
 
   titleOf(clip) { return t("{title}, made of noise {seed}.", { title: spoken(clip.title), seed: clip.settings.seed }); }
@@ -270,7 +279,8 @@ export class Canvas extends Part {
     const note = this.asked ? null : this.#note;
     if (note?.wrong) this.fail(t(note.text));
     else this.say(note ? `${text} ${t(note.text)}` : text);
-    const same = ["seed", "duration_s"].every((name) => this.clip?.settings[name] === clip.settings[name]);
+    const like = ["seed", "duration_s"].every((name) => this.clip?.settings[name] === clip.settings[name]);
+    const same = this.clip && (like || clip.parent === this.clip.run);
     const place = player.playing && same ? { position: null, fade: TAKEOVER_S } : {};
     await this.showClip(clip, { sound: this.asked || player.playing, ...place });
     this.announce(t("{title} Ready to play.", { title: text }));
@@ -307,7 +317,10 @@ export class Canvas extends Part {
     for (const [name, value] of Object.entries(numbers)) this.find(`[data-number="${name}"]`).textContent = value;
   }
 
-  #paint(name, uri) { return paint(this.find(`[data-picture="${name}"] img`), uri); }
+  async #paint(name, uri) {
+    this.#pictures.set(name, uri);
+    await paint(this.find(`[data-picture="${name}"] img`), this.pitch?.musical ? await this.pitch.warped(uri) : uri);
+  }
 
   // One picture, or both.
   #view(chosen) {

@@ -1,5 +1,6 @@
 // The room in which a clip is composed: its parts, and what each of them lets the others do.
 import { Gallery } from "../gallery/gallery.js";
+import { Hands } from "../hands/hands.js";
 import { Keys } from "../shared/keys.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
@@ -18,7 +19,7 @@ import { Takes } from "./takes.js";
 import { Transport } from "./transport.js";
 
 // `host` is what Gradio gives the component: its `element`, `trigger(event, data)` and `server` functions. Its `facts`
-// are what the server knows and does not say again: {stall_ms, file_bytes, sample_rate_hz, presets, turn}.
+// are what the server knows and does not say again: {stall_ms, file_bytes, sample_rate_hz, presets, turn, hands}.
 export function mount(host) { return new Compose({ ...host, server: answering(host.server) }); }
 
 class Compose extends Part {
@@ -32,6 +33,7 @@ class Compose extends Part {
     of(Transport);
     of(Sharing);
     const reveal = of(Reveal), takes = of(Takes), race = of(Race, deck);
+    of(Hands);
     of(Files);
     of(Gallery);
     of(Rail, deck);

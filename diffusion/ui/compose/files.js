@@ -4,6 +4,7 @@ import { Part } from "../shared/part.js";
 import { t } from "../shared/words.js";
 
 const SETTINGS_BYTES = 64 * 2 ** 10; // of JSON, alone or inside a WAV
+const DEPTH = 6; // of settings: edits, a fork, its parent, the knobs of that
 const CHUNKS = 100; // of a WAV, after which nobody looks for more
 const UNKNOWN = 2 ** 32 - 1; // the length in the header of a WAV that was written into a pipe: it goes on to its end
 
@@ -81,15 +82,15 @@ async function settingsIn(file, longest) {
   }
   let settings;
   try { settings = JSON.parse(json); } catch { refuse(t("{name} does not hold settings as JSON.", { name })); }
-  if (!isPlain(settings) || !Object.values(settings).every((value) => isSimple(value) || isFlat(value))) {
+  if (!isPlain(settings) || !isShallow(settings, DEPTH)) {
     refuse(t("{name} holds JSON, but not the settings of a clip.", { name }));
   }
   return settings;
 }
 
 const isPlain = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
-const isSimple = (value) => value === null || typeof value !== "object";
-const isFlat = (value) => isPlain(value) && Object.values(value).every(isSimple);
+const isShallow = (value, depth) =>
+  value === null || typeof value !== "object" || (depth > 0 && Object.values(value).every((each) => isShallow(each, depth - 1)));
 
 const letters = (bytes) => String.fromCharCode(...new Uint8Array(bytes));
 

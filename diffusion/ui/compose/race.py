@@ -18,7 +18,6 @@ from diffusion.engine import Clip, Preview
 from diffusion.film import belief_picture, finished_picture, state_picture
 from diffusion.request import Request
 from diffusion.samplers import SAMPLERS
-from diffusion.settings import PRESETS
 from diffusion.studio import Studio
 from diffusion.ui import messages
 from diffusion.ui.messages import Lane, RacedClip, RaceEnd, RaceMessage, RaceNews, RaceStep, encoded
@@ -47,7 +46,7 @@ class Race:
     def __init__(self, studio: Studio, request: Request, recorded: bool) -> None:
         self.name = uuid.uuid4().hex
         self.recorded = recorded
-        self.requests = [request.changed(**{"knobs": {}, **PRESETS[name]}) for name in RACERS]
+        self.requests = [studio.by_preset(request, name) for name in RACERS]
         self.messages: list[RaceStep | RaceEnd] = []
         self.stop = threading.Event()
         self.begun = self.over = self.failed = False

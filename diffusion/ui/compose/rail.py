@@ -10,10 +10,12 @@ from typing import Any
 
 import gradio as gr
 
-from diffusion.request import Request
-from diffusion.settings import Choice, Knobs, Label, Number, Seed, Setting, draw_seed, seed_of
+from diffusion.edits import SOURCED
+from diffusion.request import BOOK_KNOBS, Request
+from diffusion.settings import BY_THE_BOOK, Choice, Knobs, Label, Number, Seed, Setting, draw_seed, seed_of
 from diffusion.studio import Studio
 from diffusion.ui.shared.events import AT_ONCE
+from diffusion.ui.shared.naming import edited
 from diffusion.ui.shared.words import tr
 
 CHIPS = 8  # a choice of more is a menu
@@ -30,7 +32,7 @@ class Rail:
 
     `fields` has a component for each setting that can be chosen, `knobs` one for each (sampler, knob) in the `groups`
     of the samplers, and `settings` shows the JSON of the clip on show. `keep` locks the seed; `used` is what the seed's
-    field held when a clip was last asked for.
+    field held when a clip was last asked for. The `edited` row is in sight while a clip's edits have come back with it.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -38,6 +40,7 @@ class Rail:
         self.fields: dict[str, Any] = {}
         self.knobs: dict[tuple[str, str], Any] = {}
         self.groups: dict[str, Any] = {}
+        self._build_edits()
         with gr.Row(elem_id="rail"):
             for setting in self._placed("first"):
                 with gr.Column(elem_id=f"{setting.name}-group", min_width=0):
@@ -54,7 +57,7 @@ class Rail:
         self.used = gr.State("")
         self.answered = [self.fields["seed"], self.used, self.fields["duration_s"]]
         self.inputs = [*self.fields.values(), *self.knobs.values()]
-        self.outputs = [self.keep, *self.inputs, *self.groups.values()]
+        self.outputs = [self.keep, *self.inputs, *self.groups.values(), *self.edited]
         self._connect()
 
     def asked(self, kept: bool, before: str, values: Sequence[Any]) -> tuple[Request, Updates]:
@@ -74,7 +77,11 @@ class Rail:
 
     def base(self, values: Sequence[Any]) -> Request:
         """The request of the `inputs` for a comparison: the seed stays; ValueError if it cannot be asked."""
-        return self.asked(True, "", values)[0]
+        request = self.asked(True, "", values)[0]
+        for name in request.edits:
+            if name in SOURCED:
+                raise ValueError(f"edits: got {name}, but a comparison composes from noise alone; leave it out")
+        return request
 
     def restored(self, request: Request) -> Updates:
         """Every field as the request has it, its seed locked; ValueError if it cannot be asked of this model."""
@@ -84,12 +91,35 @@ class Rail:
         own = {self.knobs[whole.sampler, name]: value for name, value in whole.knobs.items()}
         words = {self.fields[name]: self.chosen(name, whole[name]) for name in self.explained}
         shown = self._length(request.duration_s, whole) | {self.keep: True} | self.sampler_shown(whole.sampler)
-        return values | own | words | shown
+        return self._held(values | own | words | shown | self._edits_shown(whole), whole.booked)
+
+    def booked(self, choice: str) -> Updates:
+        """By the book or not: what the book decides as it has it, or at its default, and whether it can be chosen."""
+        held = choice == "yes"
+        values = BY_THE_BOOK if held else {name: self.studio.default(name) for name in BY_THE_BOOK}
+        knobs = {key: BOOK_KNOBS[key[1]] if held else each.value for key, each in self._book_knobs.items()}
+        shown = {self.fields[name]: self._said(name, value) for name, value in values.items()}
+        shown |= {self.knobs[key]: value for key, value in knobs.items()}
+        return self._held(shown | {self.fields["by_the_book"]: self.chosen("by_the_book", choice)}, held)
 
     def preset(self, settings: Mapping[str, Any]) -> Updates:
         """The settings of a preset."""
         values = {self.fields[name]: value for name, value in settings.items()}
         return values | self.sampler_shown(settings["sampler"])
+
+    def _said(self, name: str, value: Any) -> Any:
+        """A value for a field, with its sentence where there is one."""
+        return self.chosen(name, value) if name in self.explained else value
+
+    @property
+    def _book_knobs(self) -> dict[tuple[str, str], Any]:
+        """The knobs that the book decides."""
+        return {key: each for key, each in self.knobs.items() if key[1] in BOOK_KNOBS}
+
+    def _held(self, updates: Updates, held: bool) -> Updates:
+        """The updates, and whether what the book decides can be chosen."""
+        decided = [*(self.fields[name] for name in BY_THE_BOOK), *self._book_knobs.values()]
+        return updates | {each: {**_update(updates.get(each)), "interactive": not held} for each in decided}
 
     def _length(self, duration_s: float | None, request: Request) -> Updates:
         """Shows what was made of a length, and says where that is not what was asked for."""
@@ -161,6 +191,24 @@ class Rail:
             self.keep = gr.Checkbox(False, label=lock, elem_id="keep", container=False)
         self.meaning = gr.HTML(elem_id="meaning", padding=False)
 
+    def _build_edits(self) -> None:
+        """The edits that came back with a clip's settings, in words, and a button that leaves them out."""
+        with gr.Row(visible=False, elem_id="edits") as row:
+            said = gr.HTML(padding=False)
+            self.plain = gr.Button(tr("Leave them out"), size="sm", elem_id="plain")
+        self.fields["edits"], self.edited = gr.State({}), (row, said)
+
+    def _edits_shown(self, request: Request) -> Updates:
+        """The edits of a request, in words where there are any."""
+        row, said = self.edited
+        names = edited(request.to_dict())
+        words = (
+            f'<span lang="{language}">{escape(" · ".join(each))}</span>'
+            for language, each in (("en", names["en"]), ("fr", names["fr"]))
+        )
+        html = f"<p><span>With the edits of that clip:</span> {''.join(words)}</p>"
+        return {row: gr.update(visible=bool(request.edits)), said: html}
+
     def _build_knobs(self) -> None:
         """A component for each knob; only those of the chosen sampler are to be seen."""
         chosen = self.studio.default("sampler")
@@ -175,12 +223,23 @@ class Rail:
         """What the fields say of one another."""
         sampler, seed = self.fields["sampler"], self.fields["seed"]
         self.dice.click(draw_seed, outputs=seed, **AT_ONCE)
+        row, edits = self.edited[0], self.fields["edits"]
+        self.plain.click(lambda: {edits: {}, row: gr.update(visible=False)}, outputs=[edits, row], **AT_ONCE)
         seed.change(_meaning, inputs=seed, outputs=self.meaning, trigger_mode="always_last", **AT_ONCE)
         sampler.input(self.sampler_shown, inputs=sampler, outputs=[sampler, *self.groups.values()], **AT_ONCE)
+        book, decided = self.fields["by_the_book"], [self.fields[name] for name in BY_THE_BOOK]
+        book.input(self.booked, inputs=book, outputs=[book, *decided, *self._book_knobs.values()], **AT_ONCE)
         for name in self.explained:
-            if name != "sampler":
+            if name not in ("sampler", "by_the_book"):
                 field = self.fields[name]
                 field.input(partial(self.chosen, name), inputs=field, outputs=field, **AT_ONCE)
+
+
+def _update(value: Any) -> dict[str, Any]:
+    """An update as Gradio has it of one, of a value alone, or of None, which changes nothing."""
+    if isinstance(value, dict):
+        return value
+    return gr.update() if value is None else gr.update(value=value)
 
 
 def _meaning(text: str | None) -> str:

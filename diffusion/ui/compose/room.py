@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
@@ -18,10 +18,13 @@ from diffusion.ui.compose.presets import AGREED, preset_facts, preset_of, preset
 from diffusion.ui.compose.race import Races
 from diffusion.ui.compose.rail import Rail, Updates
 from diffusion.ui.compose.visits import Visits
+from diffusion.ui.hands.hands import asked, hands_facts
 from diffusion.ui.messages import (
     CANVAS_EVENTS,
     CanvasFacts,
     Chosen,
+    Edit,
+    EditCostMessage,
     Restore,
     RunMessage,
     Stage,
@@ -62,6 +65,7 @@ class ComposeRoom:
                 qr=self.qr,
                 phone=visits.handouts.link,
                 belief=visits.belief,
+                doubt=visits.doubt,
             ),
         )
         with gr.Row(elem_id="deck"):
@@ -102,6 +106,7 @@ class ComposeRoom:
             request = linked(str(http.query_params or ""), self.studio)
             if request is None:
                 return updates | {self.canvas: messages.visitor(session)}
+            self.visits.sources(self.studio.complete(request), session)
             updates |= self._restored(request)
         except ValueError as error:
             note = messages.note(f"The link cannot be followed. {sentence(error)}", wrong=True)
@@ -126,20 +131,42 @@ class ComposeRoom:
         """What the rail asks for."""
         try:
             request, seed = self.rail.asked(kept, before, values)
+            answer = self.visits.answer(request, session_of(http))
         except ValueError as error:
             yield {self.canvas: messages.error(error)} | self._idle
             return
-        yield from self._shown(self.visits.answer(request, session_of(http)), seed)
+        yield from self._shown(answer, seed)
+
+    def on_edit(self, event: gr.EventData, http: gr.Request, *values: Any) -> Iterator[Updates]:
+        """A hand on the clip on show. The settings of the rail stay as they are."""
+        wish = messages.read(Edit, event)
+        try:
+            answer = self.visits.edit(wish, session_of(http), self._rail(wish, values))
+        except ValueError as error:
+            yield {self.canvas: messages.error(error)} | self._idle
+            return
+        yield from self._shown(messages.descending(str(wish.run), answer), {})
+
+    def on_cost(self, event: gr.EventData, *values: Any) -> dict[Any, EditCostMessage]:
+        """What an edit would take, or what is wrong with it."""
+        wish = messages.read(Edit, event)
+        try:
+            request = asked(self.studio, wish, self._rail(wish, values))
+        except ValueError as error:
+            return {self.canvas: messages.edit_cost(str(wish.ask), wrong=error)}
+        return {self.canvas: messages.edit_cost(str(wish.ask), request.evaluations)}
 
     def on_switch(self, event: gr.EventData, http: gr.Request, kept: bool, *values: Any) -> Iterator[Updates]:
         """Another label was chosen: where the seed on show is locked, it is heard at once."""
         try:
             request, seed = self.rail.asked(kept, "", values)
+            if not kept or request.seed != messages.read(Switch, event).seed:
+                return
+            answer = self.visits.answer(request, session_of(http))
         except ValueError as error:
             yield {self.canvas: messages.error(error)}
             return
-        if kept and request.seed == messages.read(Switch, event).seed:
-            yield from self._shown(self.visits.answer(request, session_of(http)), seed)
+        yield from self._shown(answer, seed)
 
     def on_stage(self, event: gr.EventData, http: gr.Request) -> Iterator[Updates]:
         """A presenter's key. The messages say which `ask` they answer, and what it asked for."""
@@ -179,7 +206,7 @@ class ComposeRoom:
         session = session_of(http)
         try:
             request, seed = self.rail.asked(kept, before, values)
-            message = self.races.start(request, session)
+            message = self.races.start(request.changed(edits={}), session)
         except ValueError as error:
             return {self.canvas: messages.error(error)}
         self.visits.end(session)
@@ -209,12 +236,17 @@ class ComposeRoom:
         updates = updates | self._busy
         try:
             for message in said:
-                done = {self.rail.settings: message["settings"]} | self._idle if message["kind"] == "clip" else {}
+                done = {self.rail.settings: message["settings"]} if message["kind"] == "clip" else {}
+                done |= self._idle if message["kind"] in ("clip", "error") else {}
                 yield updates | {self.canvas: message} | done
                 updates = {}
         except Exception:
             yield {self.canvas: messages.error(messages.FAILED)} | self._idle
             raise
+
+    def _rail(self, wish: Edit, values: Sequence[Any]) -> Request | None:
+        """What the rail asks for, where a wish takes it over; ValueError if it cannot be asked."""
+        return self.rail.asked(True, "", values)[0] if wish.rail is True else None
 
     def _followed(self, http: gr.Request) -> Request | None:
         """What the link that led here asks for; None without one, or if `on_load` has refused it."""
@@ -223,9 +255,11 @@ class ComposeRoom:
             if request is None:
                 return None
             self.studio.check(request)
+            request = self.studio.complete(request)
+            self.visits.sources(request, session_of(http))
         except ValueError:
             return None
-        return self.studio.complete(request)
+        return request
 
     def _restored(self, request: Request) -> Updates:
         """As `Rail.restored`; the error says if another model is meant."""
@@ -258,6 +292,7 @@ class ComposeRoom:
             "sample_rate_hz": self.studio.mel.sample_rate_hz,
             "presets": preset_facts(),
             "turn": label.title if label else None,
+            "hands": hands_facts(self.studio),
         }
 
     def _connect(self) -> None:
@@ -280,6 +315,7 @@ class ComposeRoom:
             canvas.switch(
                 self.on_switch, inputs=[rail.keep, *rail.inputs], outputs=heard, trigger_mode="multiple", **QUEUED
             ),
+            canvas.edit(self.on_edit, inputs=list(rail.inputs), outputs=heard, trigger_mode="multiple", **QUEUED),
             canvas.stage(
                 self.on_stage,
                 outputs=[canvas, rail.settings, rail.used, *buttons, *rail.outputs],
@@ -289,6 +325,7 @@ class ComposeRoom:
         ]
         for run in runs:
             run.failure(None, js=telling("refused"), api_visibility="private")
+        canvas.cost(self.on_cost, inputs=list(rail.inputs), outputs=canvas, trigger_mode="multiple", **AT_ONCE)
         raced = [canvas, *rail.answered, *buttons]
         for race in (self.presets.race, canvas.race):
             race(self.on_race, inputs=asked, outputs=raced, trigger_mode="once", **AT_ONCE)

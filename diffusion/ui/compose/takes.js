@@ -6,6 +6,8 @@ import { lower, spoken, t } from "../shared/words.js";
 
 const KEPT = 24; // older takes make room
 const SIDES = ["A", "B"];
+const DEEPEST = 3; // how far down the branches of the tree are drawn apart
+const BESIDE_PX = 150; // of what stands before a new take stay in sight
 
 export class Takes extends Part {
   // Fires "kept" for a clip that has become a take, "gone" for the run of one that has made room, and "recalled" for
@@ -75,6 +77,7 @@ export class Takes extends Part {
 
 
   #keep(clip) {
+    let grown = null;
     if (!clip.welcome && !clip.example && !this.#takes.some((take) => take.run === clip.run)) {
       this.#takes.unshift({ ...clip });
       this.fire("kept", clip);
@@ -82,12 +85,27 @@ export class Takes extends Part {
         this.fire("gone", gone.run);
         for (const side of SIDES) if (this.#marks[side] === gone.run) this.#marks[side] = null;
       }
-      this.strip.scrollTo({ left: 0 });
+      grown = clip.run;
     }
     if (this.#side && clip.run !== this.#marks[this.#side]) this.#side = null;
     const wanted = [clip.run, ...Object.values(this.#marks)];
     for (const take of this.#takes) if (!wanted.includes(take.run)) delete take.buffer; // a sound is ten times its file
     this.#draw();
+    if (!grown) return;
+    const card = this.strip.querySelector(`[data-run="${CSS.escape(grown)}"]`);
+    this.strip.scrollTo({ left: card.offsetLeft - this.strip.offsetLeft - BESIDE_PX });
+  }
+
+  // The takes as they stand: each with those that were made of it behind it, oldest first. [take, depth, levels], the
+  // levels being those at which more is to come behind.
+  #tree() {
+    const here = new Set(this.#takes.map(({ run }) => run));
+    const children = Object.groupBy(this.#takes, ({ parent }) => (here.has(parent) ? parent : ""));
+    const grow = (takes, depth, levels) => takes.flatMap((take, i) => {
+      const more = depth && i < takes.length - 1 ? [...levels, depth] : levels;
+      return [[take, depth, more], ...grow((children[take.run] ?? []).toReversed(), depth + 1, more)];
+    });
+    return grow(children[""] ?? [], 0, []);
   }
 
   #press(button) {
@@ -117,7 +135,7 @@ export class Takes extends Part {
     this.root.classList.toggle("none", !some);
     this.root.querySelector(".takes-count").textContent = some ? this.#takes.length : "";
     this.root.querySelector(".takes-hint").textContent = this.#hint();
-    this.strip.replaceChildren(...(some ? this.#takes.map((take) => this.#card(take)) : [make("li", {
+    this.strip.replaceChildren(...(some ? this.#tree().map((each) => this.#card(...each)) : [make("li", {
       className: "ghost",
       text: t("Every clip that you make stays here until you leave: to hear it again, to go on from its settings, to play two against each other."),
     })]));
@@ -140,20 +158,21 @@ export class Takes extends Part {
     return t("Mark two as A and B to play them against each other.");
   }
 
-  #card(take) {
-    const { method, picture, run, seconds, settings } = take, on = this.canvas.clip?.run === run;
-    const name = nameOf(take), whole = `${name}, ${settings.seed}`;
+  #card(take, depth, levels) {
+    const { edited, method, picture, run, seconds, settings } = take, on = this.canvas.clip?.run === run;
+    const changes = edited ? spoken(edited).join(" · ") : "";
+    const name = nameOf(take), whole = [name, changes, settings.seed].filter((each) => each !== "").join(", ");
     const says = t("Put this take on: {name}", { name: whole });
     const stopped = settings.stopped_at !== null;
     const steps = stopped ? t("stopped at {stopped_at} of {steps}", settings) : t("{steps} steps", settings);
-    return make("li", { className: on ? "card on" : "card", data: { run } },
+    const card = make("li", { className: on ? "card on" : "card", data: { run } },
       make("button", { className: "put", "aria-label": says, "aria-pressed": on },
         make("span", { className: "thumb" },
           make("img", { src: picture, alt: "" }),
           make("span", { className: "length", text: `${settings.duration_s.toFixed(1)} s` })),
         make("span", { className: "words" },
           make("b", { text: name }),
-          make("span", { text: `${method} · ${steps}` }),
+          make("span", changes ? { className: "edited", text: changes } : { text: `${method} · ${steps}` }),
           make("span", { className: "number", text: `${t("seed")} ${settings.seed}` }))),
       make("div", { className: "tools" },
         make("span", { className: "made", text: t("made in {seconds} s", { seconds: seconds.toFixed(1) }) }),
@@ -164,6 +183,14 @@ export class Takes extends Part {
           className: "mark", text: side, data: { side },
           "aria-label": t("Mark as {side}: {name}", { side, name: whole }), "aria-pressed": this.#marks[side] === run,
         }))));
+    card.classList.toggle("grown", depth > 0);
+    card.style.setProperty("--depth", Math.min(depth, DEEPEST));
+    card.prepend(...levels.map((level) => {
+      const line = make("i", { className: "line" });
+      line.style.setProperty("--level", Math.min(level, DEEPEST));
+      return line;
+    }));
+    return card;
   }
 }
 

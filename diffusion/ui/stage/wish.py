@@ -21,14 +21,15 @@ def turned(studio: Studio) -> Setting | None:
 def staged(studio: Studio, wish: Stage) -> Request:
     """The request of a wish; ValueError names what cannot be followed.
 
-    `wish.settings` are those of the clip on show; with a turn its seed is held, without one it is drawn.
+    `wish.settings` are those of the clip on show; with a turn its seed is held, without one it is drawn. The new clip
+    is made of noise alone, so it has no edits.
     """
     shown = wish.settings
-    request = Request.from_dict(shown) if isinstance(shown, Mapping) else studio.request()
+    request = Request.from_dict({**shown, "edits": {}}) if isinstance(shown, Mapping) else studio.request()
     if wish.preset is not None:
         if wish.preset not in PRESETS:
             raise ValueError(f"preset: got {wish.preset!r}, allowed {', '.join(PRESETS)}")
-        request = request.changed(**{"knobs": {}, **PRESETS[wish.preset]})
+        request = studio.by_preset(request, wish.preset)
     if wish.turn:
         if not isinstance(wish.turn, int) or isinstance(wish.turn, bool):
             raise ValueError(f"turn: got {wish.turn!r}, need a whole number")
