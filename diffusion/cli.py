@@ -9,6 +9,7 @@ from diffusion.console import command
 from diffusion.data import command as data
 from diffusion.evaluation import command as evaluation
 from diffusion.lab import command as lab
+from diffusion.listening import command as listening
 from diffusion.training import command as training
 from diffusion.training import vocoder_command
 from diffusion.training.kit import command as kit
@@ -17,6 +18,7 @@ COMMANDS = {
     "generate": (generate, "compose a clip"),
     "gallery": (gallery, "make a clip of every style by every ensemble, for people to hear first"),
     "lab": (lab, "run the experiments of the documents, and write their figures and numbers"),
+    "listen": (listening, "report what came out of a blind listening trial"),
     "data": (data, "turn scores into labelled features"),
     "train": (training, "train a denoiser on features"),
     "kit": (kit, "train on a borrowed machine without network"),

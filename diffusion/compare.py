@@ -18,7 +18,7 @@ from diffusion.audio.mel import MelParameters
 from diffusion.conditions import guided_label
 from diffusion.engine import Clip, Preview, Stop
 from diffusion.request import Request
-from diffusion.settings import LABELS, RESULTS, SETTINGS, SHARED, Label, label_of
+from diffusion.settings import BY_THE_BOOK, LABELS, RESULTS, SETTINGS, SHARED, Label, label_of
 from diffusion.studio import Studio
 
 AXES = (*(name for name, each in SETTINGS.items() if each.axis and not isinstance(each, Label)), *LABELS)
@@ -59,6 +59,10 @@ class Comparison:
         columns, rows = len(self.values_x), len(self.values_y)
         if columns * rows > CELLS:
             raise ValueError(f"values_x, values_y: got {columns} x {rows} cells, allowed up to {CELLS} in all")
+        if any(self.request(place).booked for place in self.places):
+            for name in ("axis_x", "axis_y"):
+                if (axis := getattr(self, name)) in BY_THE_BOOK:
+                    raise ValueError(f"{name}: got {axis!r}, which the book decides; allowed with by_the_book no")
 
     @property
     def places(self) -> list[Place]:

@@ -33,13 +33,15 @@ class Stop(Protocol):
 class Composed:
     """The end of a run: the features (B, *shape), what was drawn of each clip's open labels, and the evaluations.
 
-    `stopped_at` is the last step that was taken, None if that was all.
+    `stopped_at` is the last step that was taken, None if that was all. `deviation` (B, *shape) is the standard
+    deviation that the last belief has, None where the model has learned none.
     """
 
     features: Tensor
     drawn: Sequence[dict[str, str]]
     evaluations: int
     stopped_at: int | None
+    deviation: Tensor | None = None
 
 
 def compose(
@@ -57,13 +59,15 @@ def compose(
 
     `denoiser` is the model's, unguided. The requests share the settings in SHARED; ValueError, at once, if they do not,
     and if a source that their edits need is not among `sources` or does not fit. A clip's noise is the same to the bit
-    in every batch. `frames` overrules their duration. Setting `stop` ends the run within one evaluation, and the
-    features are then the last belief (there is at least one).
+    in every batch. Of the `corrections` none is made by the book. `frames` overrules their duration. Setting `stop`
+    ends the run within one evaluation, and the features are then the last belief (there is at least one).
     """
     check_batch(requests)
     if frames is None:
         frames = frames_of(configuration, requests[0])
     part = part_of(configuration, requests[0], frames, sources, device)
+    if requests[0].booked:
+        corrections = ()
     conditions = Conditions.of(configuration, requests, frames, corrections, part)
     return _compose(denoiser, conditions, stop, device)
 
@@ -97,11 +101,12 @@ def _compose(
         for step in method.steps(watched, x, times, cond=cond, noise=noise):
             yield replace(step, evaluations=watch.evaluations)
         assert step is not None
-        yield Composed(conditions.finish(step.x, step.t), conditions.drawn_words, watch.evaluations, None)
+        features = conditions.finish(step.x, step.t)
+        yield Composed(features, conditions.drawn_words, watch.evaluations, None, watch.deviation)
     except _Stopped:
         assert step is not None
         assert watch.belief is not None
-        yield Composed(watch.belief, conditions.drawn_words, watch.evaluations, step.index)
+        yield Composed(watch.belief.x0, conditions.drawn_words, watch.evaluations, step.index, watch.deviation)
 
 
 def _noise(requests: Sequence[Request]) -> Noise:
@@ -121,8 +126,12 @@ class _Watch:
     """What is seen of one run: its evaluations so far, and its last belief. `stop` ends it."""
 
     stop: Stop | None
-    belief: Tensor | None = None
+    belief: Estimate | None = None
     evaluations: int = 0
+
+    @property
+    def deviation(self) -> Tensor | None:
+        return None if self.belief is None else self.belief.deviation
 
 
 @dataclass(frozen=True)
@@ -155,6 +164,5 @@ class _Watched:
         return self.inner.schedule
 
     def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
-        estimate = self.inner(x_t, t, cond)
-        self.watch.belief = estimate.x0
-        return estimate
+        self.watch.belief = self.inner(x_t, t, cond)
+        return self.watch.belief

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from diffusion.edits import LOOKS, STEPS_SHARE, Blend, Edit, Fork, Relay, Timeline, Transform, read, start, written
 from diffusion.samplers import NUMBER, SAMPLERS, Sampler, evaluations, evaluations_along
-from diffusion.settings import ANY, RESULTS, SETTINGS, SHARED, Label, checked_number, label_of
+from diffusion.settings import ANY, BY_THE_BOOK, LATER, RESULTS, SETTINGS, SHARED, Label, checked_number, label_of
 from diffusion.theory import GRIDS, Cond, Denoiser, Noise, Schedule, SeededNoise
 
 KNOBS = frozenset(each.name for sampler in SAMPLERS.values() for each in fields(sampler))
 """The names of the knobs of all samplers; no setting and no label has such a name."""
+BOOK_KNOBS = {"variance": "beta"}
+"""What the knobs of a sampler that has them are by the book (Ho et al. 2020, section 3.2)."""
 
 
 def _default(name: str) -> Any:
@@ -28,7 +30,8 @@ def _default(name: str) -> Any:
 @dataclass(frozen=True)
 class Request:
     """The settings of one clip. `knobs` are those of the sampler, completed with their defaults; `edits` are JSON
-    values by name, as `diffusion.edits` reads them, and `edited` is what they say.
+    values by name, as `diffusion.edits` reads them, and `edited` is what they say. By the book, the settings in
+    BY_THE_BOOK and the knobs in BOOK_KNOBS are as the book has them, whatever is given.
 
     Everything that needs no model is checked here: ValueError names the setting, the value and what is allowed. Which
     labels there are, and which words they have, belongs to a model, so `Studio.check` looks at them. `model`, `decoder`
@@ -49,6 +52,7 @@ class Request:
     model: str = _default("model")
     guidance_against: str = _default("guidance_against")
     edits: Mapping[str, Any] = field(default_factory=dict)
+    by_the_book: str = _default("by_the_book")
 
     def __post_init__(self) -> None:
         labels = {name: label_of(name).checked(value) for name, value in self.labels.items()}
@@ -59,6 +63,10 @@ class Request:
             if each.name not in ("labels", "knobs") and not (each.name == "duration_s" and value is None):
                 object.__setattr__(self, each.name, SETTINGS[each.name].checked(value))
         object.__setattr__(self, "knobs", complete_knobs(self.sampler, self.knobs))
+        if self.booked:
+            for name, value in BY_THE_BOOK.items():
+                object.__setattr__(self, name, value)
+            object.__setattr__(self, "knobs", {name: BOOK_KNOBS.get(name, value) for name, value in self.knobs.items()})
         if self.edits != {}:
             self._check_edits()
 
@@ -69,6 +77,11 @@ class Request:
     def __getitem__(self, name: str) -> Any:
         """The value of a setting, labels included."""
         return getattr(self, name) if name in _FIELDS else self.label(name)
+
+    @property
+    def booked(self) -> bool:
+        """Whether the clip is made by the book."""
+        return self.by_the_book == "yes"
 
     @property
     def method(self) -> Sampler:
@@ -142,7 +155,7 @@ class Request:
         """The same text for the same settings: what caches know a clip by."""
         return json.dumps(self.to_dict(), sort_keys=True)
 
-    def changed(self, **settings: Any) -> Request:
+    def changed(self, /, **settings: Any) -> Request:
         """The request with other settings, labels included; another sampler has its knobs at their defaults."""
         if settings.get("sampler", self.sampler) != self.sampler:
             settings = {"knobs": {}, **settings}
@@ -154,7 +167,8 @@ class Request:
         """JSON values, labels beside the rest, in the order of the table; without what does not apply."""
         names = [*SETTINGS, *(name for name in self.labels if name not in SETTINGS)]
         values = {name: self[name] for name in names if name in _FIELDS or name in self.labels}
-        said = {name: value for name, value in values.items() if value is not None and (name != "edits" or value)}
+        unsaid = {name for name in LATER if values[name] == SETTINGS[name].absent}
+        said = {name: value for name, value in values.items() if value is not None and name not in unsaid}
         return said | {"knobs": dict(self.knobs)}
 
     @classmethod

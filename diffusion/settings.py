@@ -198,6 +198,20 @@ AGAINST = {
 }
 """What guidance leads away from. A model without negatives always has the second."""
 
+BOOK = {
+    "no": Words("No", "With the grid, the guidance and the corrections with which music sounds best here."),
+    "yes": Words("Yes", "Linear betas, guidance against no style, and whatever the model says, as it says it."),
+}
+"""Whether a clip is made as the papers say (Ho et al. 2020; Ho & Salimans 2022), without anything of ours."""
+
+BY_THE_BOOK: dict[str, Any] = {
+    "grid": "linear-betas",
+    "guidance_rule": "plain",
+    "guidance_from": LOG_SNR_RANGE[0],
+    "guidance_against": "no-label",
+}
+"""The settings that the book decides. It decides the variance of DDPM too, which is beta, and makes no correction."""
+
 _TABLE: tuple[Setting, ...] = (
     Label(name="style", title="Style", help="What kind of music to compose.", open=False),
     Label(name="ensemble", title="Ensemble", help="Who plays it.", open=False),
@@ -351,12 +365,25 @@ _TABLE: tuple[Setting, ...] = (
         media=("sound",),
         place="",
     ),
+    Choice(
+        name="by_the_book",
+        title="By the book",
+        help="Whether the clip is made as the papers of DDPM and guidance say, without a grid or correction of ours.",
+        default="no",
+        absent="no",
+        catalogue=BOOK,
+        shared=True,
+        place="making",
+        begin=("no", "yes"),
+    ),
 )
 SETTINGS: dict[str, Setting] = {each.name: each for each in _TABLE}
 """By name, in the order of the arguments of `/generate`."""
 LABELS: tuple[str, ...] = tuple(each.name for each in _TABLE if isinstance(each, Label))
 SHARED: tuple[str, ...] = tuple(each.name for each in _TABLE if each.shared)
 """What all clips of a batch have in common."""
+LATER = ("edits", "by_the_book")
+"""What is not said where it has the value of its absence, so that earlier files and links stay as they are."""
 RESULTS = ("drawn", "evaluations", "stopped_at", "version")
 """What the settings of a clip say beyond its request."""
 
@@ -364,7 +391,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "Instant": {"sampler": "unipc", "steps": 8},
     "Balanced": {"sampler": "unipc", "steps": 20},
     "Full": {"sampler": "ddpm", "steps": 200},
-    "2020": {"sampler": "ddpm", "steps": 1000, "grid": "uniform"},
+    "2020": {"sampler": "ddpm", "steps": 1000, "by_the_book": "yes"},
 }
 
 

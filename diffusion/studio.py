@@ -24,6 +24,7 @@ from diffusion.request import KNOBS, Request, check_batch
 from diffusion.samplers import SAMPLERS
 from diffusion.settings import (
     ANY,
+    BY_THE_BOOK,
     DRAWN,
     LONGEST_S,
     PRESETS,
@@ -132,6 +133,13 @@ class Studio:
             request = self._as_long_as_source(request)
         self.check(request)
         return self.complete(request)
+
+    def by_preset(self, request: Request, name: str) -> Request:
+        """The request as a preset makes it, its knobs at their defaults; what was by the book is so no longer, unless
+        the preset is."""
+        decided = ("by_the_book", *BY_THE_BOOK) if request.booked else ()
+        before = {each: self.default(each) for each in decided if each in self.settings}
+        return request.changed(**{"knobs": {}, **before, **PRESETS[name]})
 
     def check(self, request: Request) -> None:
         """ValueError if the request does not fit this model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from threading import Event
@@ -18,8 +19,20 @@ from diffusion.compose import Composed, compose
 from diffusion.conditions import Conditions
 from diffusion.denoisers import GUIDANCE_RULES, Constrained, Guided, Interval
 from diffusion.request import Request
-from diffusion.samplers import SAMPLERS
-from diffusion.theory import GRIDS, SeededNoise, Step
+from diffusion.samplers import DDPM, SAMPLERS
+from diffusion.settings import PRESETS
+from diffusion.theory import (
+    GRIDS,
+    Cond,
+    Denoiser,
+    Estimate,
+    Schedule,
+    SeededNoise,
+    Spread,
+    Step,
+    broadcast,
+    linear_betas_grid,
+)
 
 LABELS = {"style": "chorale", "ensemble": "piano", "beat": "82"}
 REQUEST = Request(LABELS, 5, "ddpm", 4, duration_s=2.56)
@@ -54,6 +67,19 @@ def test_it_is_the_loop_that_one_would_write_by_hand(model: Checkpoint, sampler:
     for step in SAMPLERS[sampler].steps(denoiser, x, GRIDS["leap"](denoiser.schedule, 4), cond=cond, noise=noise):
         x = step.x
     assert features(model, requests).equal(x)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_the_preset_2020_is_ddpm_as_its_paper_has_it(model: Checkpoint, scale: float) -> None:
+    """Linear betas, their variance, guidance against no label from the first step to the last, and nothing else."""
+    request = REQUEST.changed(**{"knobs": {}, "guidance_scale": scale, **PRESETS["2020"]})
+    assert (request.method, request.steps) == (DDPM("beta"), 1000)
+    guided = Guided(model.denoiser, {"style": torch.tensor(scale, dtype=torch.float64)}, also=("pulse",))
+    cond, noise = Conditions.of(model.configuration, [request], 4).cond(), SeededNoise([5])
+    x = noise(0, torch.empty(1, 1, 128, 4))
+    for step in DDPM("beta").steps(guided, x, linear_betas_grid(guided.schedule, 1000), cond=cond, noise=noise):
+        x = step.x
+    assert features(model, [request], frames=4).equal(x)
 
 
 def test_what_the_network_is_told(model: Checkpoint) -> None:
@@ -114,3 +140,30 @@ def test_requests_that_share_no_batch_are_refused_at_once(model: Checkpoint, oth
 def test_frames_overrule_the_duration(model: Checkpoint) -> None:
     assert features(model, [REQUEST], frames=32).shape == (1, 1, 128, 32)
     assert features(model, [REQUEST.changed(duration_s=None, steps=1)]).shape == (1, 1, 128, model.configuration.frames)
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """A denoiser with a standard deviation of x0: the time at which it is asked."""
+
+    inner: Denoiser
+
+    @property
+    def schedule(self) -> Schedule:
+        return self.inner.schedule
+
+    def __call__(self, x_t: Tensor, t: Tensor, cond: Cond) -> Estimate:
+        spread = Spread(broadcast(2 * t.log(), x_t).expand_as(x_t))
+        return replace(self.inner(x_t, t, cond), variance=spread)
+
+
+def test_how_unsure_the_last_belief_is_comes_along(model: Checkpoint) -> None:
+    request = REQUEST.changed(sampler="ddim")
+    *_, composed = compose(Unsure(model.denoiser), model.configuration, [request])
+    assert isinstance(composed, Composed)
+    assert composed.deviation is not None
+    last = GRIDS["leap"](model.denoiser.schedule, 4)[-2]
+    torch.testing.assert_close(composed.deviation, torch.full_like(composed.features, float(last)))
+    *_, composed = compose(model.denoiser, model.configuration, [request])
+    assert isinstance(composed, Composed)
+    assert composed.deviation is None

@@ -16,6 +16,7 @@ from diffusion.compose import Composed, compose
 from diffusion.corrections import CORRECTIONS
 from diffusion.denoisers import Guided
 from diffusion.request import Request
+from diffusion.settings import BY_THE_BOOK
 from diffusion.theory import GRIDS, Cond, Cosine, Estimate, SeededNoise
 
 MEL = MelParameters()
@@ -66,6 +67,14 @@ def test_without_it_only_what_it_mends_is_different(name: str) -> None:
     assert {each for each, made in without.items() if not made.equal(mended)} == {name}
     assert features(*SCENES[name], ()).equal(without[name])
     assert features(*SCENES[name], [name]).equal(mended)
+
+
+@pytest.mark.parametrize("name", CORRECTIONS)
+def test_by_the_book_nothing_is_mended(name: str) -> None:
+    denoiser, configuration, request = SCENES[name]
+    booked = request.changed(by_the_book="yes")
+    ordinary = request.changed(**{each: booked[each] for each in BY_THE_BOOK})
+    assert features(denoiser, configuration, booked).equal(features(denoiser, configuration, ordinary, ()))
 
 
 def test_what_each_mends() -> None:

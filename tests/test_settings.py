@@ -12,7 +12,9 @@ import pytest
 from diffusion.compare import AXES, Comparison
 from diffusion.generate import add_arguments
 from diffusion.request import KNOBS, Request, check_batch
+from diffusion.samplers import DDPM
 from diffusion.settings import (
+    BY_THE_BOOK,
     DRAWN,
     LABELS,
     PRESETS,
@@ -162,6 +164,34 @@ def test_presets_are_made_of_the_table() -> None:
         for name, value in preset.items():
             assert SETTINGS[name].checked(value) == value
             assert not isinstance(SETTINGS[name], Label)  # a preset says how, not what
+
+
+def test_the_book_decides_what_it_says_and_is_unsaid_where_it_is_not_asked_for() -> None:
+    before = Request({}, 1, "ddpm", knobs={"variance": "beta-tilde"})
+    assert "by_the_book" not in before.to_dict()
+    assert "by_the_book" not in before.to_query()
+    booked = before.changed(by_the_book="yes", guidance_rule="rescaled", guidance_from=0)
+    assert {name: booked[name] for name in BY_THE_BOOK} == BY_THE_BOOK
+    assert booked.method == DDPM("beta")
+    assert booked.changed(sampler="ddim", grid="leap").grid == "linear-betas"
+    assert booked.to_dict()["by_the_book"] == "yes"
+    assert Request.from_query(booked.to_query()) == Request.from_dict(booked.to_dict()) == booked
+    with pytest.raises(ValueError, match="by_the_book: got 'perhaps', allowed no, yes"):
+        before.changed(by_the_book="perhaps")
+
+
+def test_what_the_book_decides_is_no_axis_beside_it() -> None:
+    for base, axis, values in ((REQUEST.changed(by_the_book="yes"), "steps", (7,)), (REQUEST, "by_the_book", ("yes",))):
+        for name in BY_THE_BOOK:
+            with pytest.raises(ValueError, match=f"axis_y: got '{name}', which the book decides"):
+                Comparison(base, axis, values, name, (BY_THE_BOOK[name],))
+
+
+def test_another_preset_leaves_the_book(studio: Studio) -> None:
+    booked = studio.by_preset(studio.request(seed=1), "2020")
+    assert booked.booked
+    assert studio.by_preset(booked, "Balanced") == studio.request(seed=1)
+    assert studio.by_preset(studio.request(seed=1, grid="karras"), "Balanced").grid == "karras"
 
 
 def test_no_name_means_two_things() -> None:

@@ -15,7 +15,7 @@ from diffusion.theory import Cond, Denoiser, Noise
 from .source import check_number
 
 MOST_STEPS = 1000
-FIXED = ("duration_s", "model", "decoder", "edits")
+FIXED = ("duration_s", "model", "decoder", "edits", "by_the_book")
 """The settings that no fork changes."""
 
 

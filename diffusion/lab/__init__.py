@@ -8,6 +8,7 @@ from .channels import Channels
 from .colour import Colour
 from .digits import ConditionOnOne, Digits, Skipping
 from .experiment import Experiment
+from .index import INDEX
 from .noising import Noising
 from .score_matching import ScoreMatching
 from .swiss_roll import SwissRoll
@@ -27,4 +28,4 @@ EXPERIMENTS: dict[str, Experiment] = {
     )
 }
 
-__all__ = ["EXPERIMENTS", "Experiment"]
+__all__ = ["EXPERIMENTS", "INDEX", "Experiment"]

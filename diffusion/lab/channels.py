@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
@@ -117,6 +116,8 @@ def render(font: Path = FONT) -> np.ndarray:
 @cache
 def notes(magnitude: str) -> tuple[Tensor, Ranges]:
     """The shipped notes as features (notes, 2, bins, FRAMES) and their ranges."""
+    import soundfile
+
     wave, _ = soundfile.read(LAB / "notes" / NOTES, dtype="float32")
     return CODECS[magnitude].encode(torch.from_numpy(wave).reshape(-1, SAMPLES))
 
@@ -350,6 +351,8 @@ class Channels(Experiment):
 def make_notes(folder: Path = LAB / "notes") -> Iterator[str]:
     """Write the notes that the networks learn from."""
     folder.mkdir(parents=True, exist_ok=True)
+    import soundfile
+
     waves = render()
     with written(folder / NOTES) as partial:
         soundfile.write(partial, waves.reshape(-1), RATE_HZ, format="FLAC", subtype="PCM_16")

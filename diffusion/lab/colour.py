@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from inspect import getsource
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +16,6 @@ from torch import Tensor
 
 from diffusion.codecs import ImageCodec
 from diffusion.data.images import Pictures, emoji
-from diffusion.networks import DemoUNet
 from diffusion.settings import Choice, Number, Setting, Words
 
 from .digits import METHOD, METHODS, TAKEN, guided
@@ -52,6 +53,15 @@ WHAT = (
 )
 
 
+@cache
+def _network() -> str:
+    """The lines of this file that say what NETWORK is."""
+    lines = Path(__file__).read_text(encoding="utf-8").splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("NETWORK ="))
+    last = next(i for i in range(first, len(lines)) if lines[i] == ")")
+    return "\n".join(lines[first : last + 1])
+
+
 @dataclass(frozen=True)
 class Colour(OfPictures):
     """Emoji out of noise; and a network that knows all of them, taught one group more, while the same noise is drawn
@@ -70,6 +80,7 @@ class Colour(OfPictures):
         r"\epsilon_\theta(x_t, t) \Big) + \sigma_t z"
     )
     trains: ClassVar[bool] = True
+    training: ClassVar[str] = "Finetune on this group"
     knobs: ClassVar[Mapping[str, Setting]] = {
         "group": Choice(
             name="group",
@@ -87,7 +98,7 @@ class Colour(OfPictures):
             step=0.5,
         ),
         "sampler": replace(METHOD, default="ddpm"),
-        "steps": TAKEN,
+        "steps": replace(TAKEN, default=QUICK),
     }
 
     @staticmethod
@@ -95,7 +106,14 @@ class Colour(OfPictures):
         return emoji()
 
     def code(self, knobs: Mapping[str, Any]) -> Callable[..., Any]:
-        return DemoUNet
+        return Course.lesson
+
+    def source_code(self, knobs: Mapping[str, Any]) -> str:
+        """How the noise is learned and how pictures are drawn, for digits as for colour; and before it the network."""
+        return "\n\n".join([_network(), super().source_code(knobs), getsource(draw)])
+
+    def lit(self, knobs: Mapping[str, Any]) -> range:
+        return range(1, 1 + len(_network().splitlines()))
 
     def run(self, knobs: Mapping[str, Any], seed: int, stop: threading.Event | None = None) -> Iterator[Frame]:
         model = shipped(NAME)

@@ -26,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         of_one = names.add_parser(name, help=experiment.summary, description=experiment.summary)
         for knob in experiment.knobs.values():
             of_one.add_argument(knob.flag, dest=f"knob_{knob.name}", metavar="VALUE", help=_help(knob))
+        for kind in experiment.own:
+            help = f"a {kind} of your own, for --subject {kind}"
+            of_one.add_argument(f"--{kind}", type=Path, metavar="FILE", help=help)
         of_one.add_argument("--seed", default="1", help="a number or any word; empty draws one (default: 1)")
         of_one.add_argument("--out", type=Path, required=True, help="folder for figures, film, sounds and numbers")
         if experiment.trains:
@@ -53,6 +56,11 @@ def run(args: argparse.Namespace) -> None:
             raise ValueError(f"data: got {data} without --train, but what ships knows other pictures")
         assert isinstance(experiment, OfPictures)
         experiment = replace(experiment, pictures=read(fetch_pictures(data)))
+    for kind, read_own in experiment.own.items():
+        if (path := getattr(args, kind, None)) is not None:
+            if not path.is_file():
+                raise ValueError(f"{kind}: got {path}, which is no file")
+            experiment = replace(experiment, **{kind: read_own(path.read_bytes())})  # type: ignore[type-var]
     if args.action == "train":
         check_folder("out", args.out)
         for line in experiment.make(args.out):

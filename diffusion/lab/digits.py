@@ -195,7 +195,11 @@ class Digits(OfDigits):
         r"\epsilon_\theta(\sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon,\; t) \rVert^2"
     )
     trains: ClassVar[bool] = True
-    knobs: ClassVar[Mapping[str, Setting]] = {"network": NETWORK, "sampler": METHOD, "steps": TAKEN}
+    knobs: ClassVar[Mapping[str, Setting]] = {
+        "network": NETWORK,
+        "sampler": METHOD,
+        "steps": replace(TAKEN, default=10),
+    }
 
     def code(self, knobs: Mapping[str, Any]) -> Callable[..., Any]:
         return MODULES[NETWORKS[knobs["network"]].network["name"]]
@@ -286,7 +290,7 @@ class ConditionOnOne(OfDigits):
             catalogue={name: NETWORKS[name] for name in ("unet", "adaptive")},
         ),
         "sampler": METHOD,
-        "steps": TAKEN,
+        "steps": replace(TAKEN, default=QUICK),
     }
 
     def code(self, knobs: Mapping[str, Any]) -> Callable[..., Any]:

@@ -142,6 +142,11 @@ class Experiment(ABC):
     knobs: ClassVar[Mapping[str, Setting]]
     trains: ClassVar[bool] = False
     """Whether there is something to train again: then `train` does."""
+    training: ClassVar[str] = "Train again"
+    """What the button says that begins it."""
+    own: ClassVar[Mapping[str, Callable[[bytes], np.ndarray]]] = {}
+    """What somebody may bring, by the field whose place it takes, and how it is read from a file: ValueError, in a
+    sentence, for one that is no such thing. A knob `subject` has values of these names."""
 
     @abstractmethod
     def code(self, knobs: Mapping[str, Any]) -> Callable[..., Any]:
@@ -178,6 +183,10 @@ class Experiment(ABC):
     def source_code(self, knobs: Mapping[str, Any]) -> str:
         """The lines that run."""
         return dedent(getsource(self.code(knobs)))
+
+    def lit(self, knobs: Mapping[str, Any]) -> range:
+        """Which of them are to be seen at once, counted from 1."""
+        return range(0)
 
 
 def stopped(stop: threading.Event | None) -> bool:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 
@@ -99,6 +99,22 @@ def read_picture(content: bytes) -> np.ndarray:
         raise ValueError("picture: got a file that is no PNG or JPEG picture, or a damaged one") from error
 
 
+def read_clip(content: bytes) -> np.ndarray:
+    """The beginning of a WAV, FLAC, MP3 or Ogg file as features (1, bands, frames) float32, HEARD_S long or less.
+
+    ValueError, in one sentence, for a file that is too large, too short, silent or no such sound.
+    """
+    from diffusion.data.sources import read_source
+
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"clip: got {len(content) / 1e6:.1f} MB, allowed {MOST_BYTES / 1e6:g} MB at most")
+    codec = LogMel()
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "clip")
+        path.write_bytes(content)
+        return read_source(path, codec.mel).features[..., : codec.frames_of(HEARD_S)].copy()
+
+
 @cache
 def shipped_picture() -> np.ndarray:
     """Grace Hopper (public domain, in matplotlib's sample data), RGB (height, width, 3) uint8."""
@@ -111,6 +127,8 @@ def shipped_picture() -> np.ndarray:
 @cache
 def shipped_clip() -> np.ndarray:
     """The beginning of the welcome clip as features (1, bands, frames) float32."""
+    import soundfile
+
     mel = LogMel()
     wave, _ = soundfile.read(WELCOME, frames=mel.frames_of(HEARD_S) * mel.hop_size, dtype="float32")
     return LogMelCodec(mel.mel).encode(torch.from_numpy(wave)[None])[0].numpy()
@@ -171,8 +189,8 @@ class Subject:
 class Noising(Experiment):
     """A picture, a clip or points dissolve in noise, twice: by the steps of a chain and by a jump to each time.
 
-    `picture` RGB (height, width, 3) uint8 (see `read_picture`) and `clip`, features (1, bands, frames) of LogMel, take
-    the place of what ships.
+    `picture` RGB (height, width, 3) uint8 and `clip`, features (1, bands, frames) of LogMel, take the place of what
+    ships.
     """
 
     picture: np.ndarray | None = None
@@ -190,6 +208,7 @@ class Noising(Experiment):
         r"x_t = \sqrt{1-\beta_t}\, x_{t-1} + \sqrt{\beta_t}\, z \;\Rightarrow\; "
         r"x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1-\bar\alpha_t}\, \epsilon"
     )
+    own: ClassVar[Mapping[str, Callable[[bytes], np.ndarray]]] = {"picture": read_picture, "clip": read_clip}
     knobs: ClassVar[Mapping[str, Setting]] = {
         "subject": Choice(
             name="subject", title="Subject", help="What dissolves.", default="picture", catalogue=SUBJECTS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .schedule import Schedule
+from .schedule import LinearBetas, Schedule
 
 Grid = Callable[[Schedule, int], Tensor]
 """(schedule, steps) -> times (steps + 1,), float64, from the noisiest, at or near 1, down to 0."""
@@ -115,6 +115,23 @@ def edm_grid(schedule: Schedule, steps: int, rho: float = 7.0) -> Tensor:
     return torch.cat([times, torch.zeros_like(times[:1])])
 
 
+def linear_betas_grid(schedule: Schedule, steps: int) -> Tensor:
+    """The noise levels of the first DDPM: betas that rise linearly from 1e-4 to 0.02 in 1000 steps (Ho et al. 2020).
+
+    With 1000 steps it is that chain, whatever the schedule; fewer take even parts of it. It begins where that chain
+    ends, at a sigma / alpha of 157 and not at t = 1. Where a schedule does not go as far, its own ends stand instead.
+
+    >>> from diffusion.theory import Cosine
+    >>> level = Cosine()(linear_betas_grid(Cosine(), 1000)[[0, -2]])
+    >>> [f"{alpha_bar:.6g}" for alpha_bar in (level.alpha**2).tolist()]
+    ['4.0358e-05', '0.9999']
+    """
+    chain = LinearBetas()
+    first, last = chain.inverse(_ends(schedule)).tolist()
+    along = torch.linspace(first, max(last, first / _positive(steps)), steps, dtype=torch.float64)
+    return torch.cat([schedule.inverse(chain.log_snr(along)), torch.zeros(1, dtype=torch.float64)])
+
+
 @dataclass(frozen=True)
 class NamedGrid:
     """A grid with its name and a sentence for people."""
@@ -137,6 +154,7 @@ GRIDS: dict[str, NamedGrid] = {
     "log-snr": NamedGrid(log_snr_grid, "Log-SNR", "Each step multiplies the signal-to-noise ratio by the same factor."),
     "karras": NamedGrid(karras_grid, "Karras", "Long steps in the noise, ever shorter ones near the data."),
     "edm": NamedGrid(edm_grid, "EDM", "As Karras, but from 80 to 0.002: no steps are lost in what is all noise."),
+    "linear-betas": NamedGrid(linear_betas_grid, "Linear betas", "The noise levels of the first DDPM, of 2020."),
     "trailing": NamedGrid(trailing_grid, "Trailing", "Every n-th step of the training chain, its last one included."),
     "full": NamedGrid(full_grid, "Full", "Every step of the training chain, whatever number is set.", False),
 }

@@ -4,7 +4,7 @@ Each room is a gr.HTML component. A message is its value, and `kind` says which 
 which `read` reads; a server function takes one JSON value and answers with another. Nobody else builds a message.
 
 Canvas
-    messages   FrameMessage, ClipMessage, NoteMessage, VisitorMessage, ErrorMessage, RaceMessage
+    messages   FrameMessage, ClipMessage, NoteMessage, VisitorMessage, ErrorMessage, RaceMessage, EditCostMessage
     events     CANVAS_EVENTS
     functions  whereabouts(visitor) -> Whereabouts
                race_news({race, after}) -> RaceNews or null, as soon as there is any
@@ -12,6 +12,7 @@ Canvas
                qr({page, query}) -> Link (shared/reach.py)
                phone({page, handout}) -> PhoneLink, null where no other device can reach the page
                belief({run, step}) -> Heard or null
+               doubt({visitor, source}) -> Doubt or null
 Presets
     messages   the name of the preset that the rail agrees with, or null
     events     PRESETS_EVENTS
@@ -68,11 +69,12 @@ class Asked(TypedDict):
 
 class Marks(TypedDict):
     """What messages of a run say beside what they are: the `ask` of the stage that they answer and what that `asked`
-    for, or that they are of the `welcome`."""
+    for, that they are of the `welcome`, or the run of the clip that was edited, their `parent`."""
 
     ask: NotRequired[str]
     asked: NotRequired[Asked]
     welcome: NotRequired[bool]
+    parent: NotRequired[str]
 
 
 class Frame(TypedDict):
@@ -97,10 +99,18 @@ class FrameMessage(Frame, Marks):
     run: str
 
 
-class ClipMessage(Marks):
-    """A finished clip. `method` is the sampler's title, `name` that of its file, `query` that of its link.
+class SourceName(TypedDict):
+    """How an edit names a source: its digest, and how long it is."""
 
-    `handout` is its id on the pages for phones.
+    source: str
+    source_s: float
+
+
+class ClipMessage(Marks):
+    """A finished clip. `method` is the sampler's title, `name` that of its file, `query` that of its link, and `edited`
+    what its edits have done, in words.
+
+    `handout` is its id on the pages for phones, and `source` its name for edits that begin from it.
     """
 
     kind: Literal["clip"]
@@ -116,7 +126,9 @@ class ClipMessage(Marks):
     method: str
     name: str
     query: str
+    edited: naming.Names
     handout: NotRequired[str]
+    source: NotRequired[SourceName]
 
 
 class NoteMessage(TypedDict):
@@ -165,8 +177,17 @@ class RaceMessage(TypedDict):
     lanes: list[Lane]
 
 
-RunMessage = FrameMessage | ClipMessage
-CanvasMessage = RunMessage | NoteMessage | VisitorMessage | ErrorMessage | RaceMessage
+class EditCostMessage(TypedDict):
+    """How many evaluations the edit that was asked about as `ask` would take, or what is `wrong` with it."""
+
+    kind: Literal["edit_cost"]
+    ask: str
+    evaluations: int | None
+    wrong: str | None
+
+
+RunMessage = FrameMessage | ClipMessage | NoteMessage | ErrorMessage
+CanvasMessage = RunMessage | VisitorMessage | RaceMessage | EditCostMessage
 
 
 def frame(run: str, picture: Mapping[str, Any]) -> FrameMessage:
@@ -190,6 +211,7 @@ def clip(
         "settings": settings,
         "names": naming.names(settings),
         "title": naming.title(settings),
+        "edited": naming.edited(settings),
         "seconds": round(seconds, 2),
         "film": cast(list[Frame], list(film)),
         "picture": picture,
@@ -210,8 +232,27 @@ def answering(ask: str, request: Request, said: Iterator[RunMessage]) -> Iterato
     """The messages of a run that a presenter's key has asked for."""
     asked: Asked = {"names": naming.names(request.to_dict())}
     for message in said:
-        message["ask"], message["asked"] = ask, asked
+        if message["kind"] in ("frame", "clip"):
+            message["ask"], message["asked"] = ask, asked
         yield message
+
+
+def descending(parent: str, said: Iterator[RunMessage]) -> Iterator[RunMessage]:
+    """The messages of a run that edits the clip of the run `parent`."""
+    for message in said:
+        if message["kind"] in ("frame", "clip"):
+            message["parent"] = parent
+        yield message
+
+
+def edit_cost(ask: str, evaluations: int | None = None, wrong: object = None) -> EditCostMessage:
+    """What an edit would take, or what is wrong with it."""
+    return {
+        "kind": "edit_cost",
+        "ask": ask,
+        "evaluations": evaluations,
+        "wrong": None if wrong is None else sentence(wrong),
+    }
 
 
 def visitor(session: str) -> VisitorMessage:
@@ -268,6 +309,23 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """A hand on the music: the clip of the `settings`, with these `edits` by name and with `changes` to the settings.
+
+    With `rail` the settings of the rail are changes too, but for the seed and the length. `source` is how the clip
+    is named, a SourceName, where its message said so, and `run` its run; `ask` names a question about the cost.
+    """
+
+    settings: Any = None
+    edits: Any = None
+    changes: Any = None
+    rail: bool = False
+    source: Any = None
+    run: str = ""
+    ask: str = ""
+
+
+@dataclass(frozen=True)
 class Nothing:
     """An event that says all by itself."""
 
@@ -285,6 +343,8 @@ CANVAS_EVENTS: dict[str, type] = {
     "restore": Restore,
     "switch": Switch,
     "stage": Stage,
+    "edit": Edit,
+    "cost": Edit,  # of an edit, before it is asked for
     "race": Nothing,  # the stage asks for a race
     "raced": Nothing,  # a race is over or given up
     "leave": Nothing,  # the visitor has left the queue
@@ -357,6 +417,26 @@ class Heard(TypedDict):
     seconds: float
 
 
+class Doubt(TypedDict):
+    """The standard deviation that the model gave each bin of a clip: `values`, bytes (bands, frames) in base64, of
+    which 255 is `most_db`."""
+
+    bands: int
+    frames: int
+    values: str
+    most_db: float
+
+
+class HandsFacts(TypedDict):
+    """What the hands know of the model: the middle of each band of a picture, the lowest first, the frames a second,
+    whether it knows its doubt, and how far forks are from their parents, [share of the steps, dB] each."""
+
+    frequencies_hz: list[float]
+    frames_per_s: float
+    doubts: bool
+    forked_db: list[tuple[float, float]]
+
+
 class PresetFact(TypedDict):
     """A preset as its button says it: the sampler's title and the steps; or whether it starts a race."""
 
@@ -368,14 +448,15 @@ class PresetFact(TypedDict):
 
 class CanvasFacts(TypedDict):
     """What the canvas knows from the start: after how long a run has stalled, the longest file that is read, the rate
-    of the clips, the presets in the order of their buttons, and the title of the label that the stage turns, None
-    without one."""
+    of the clips, the presets in the order of their buttons, the title of the label that the stage turns, None
+    without one, and what the hands know."""
 
     stall_ms: int
     file_bytes: int
     sample_rate_hz: int
     presets: list[PresetFact]
     turn: str | None
+    hands: HandsFacts
 
 
 # The presets.
@@ -502,19 +583,22 @@ class Axis(TypedDict):
 
 
 class LabKnob(TypedDict):
-    """A knob of an experiment: one of the values in `titles`, or a number in a `range`, by a `step` or any."""
+    """A knob of an experiment: one of the values in `titles`, each with a sentence in `summaries`, or a number in a
+    `range`, by a `step` or any."""
 
     name: str
     title: str
     help: str
     default: Any
     titles: NotRequired[dict[str, str]]
+    summaries: NotRequired[dict[str, str]]
     range: NotRequired[tuple[float, float]]
     step: NotRequired[float | None]
 
 
 class LabExperiment(TypedDict):
-    """What stands beside an experiment. The `formula` is MathML; with `trains` it can be trained again."""
+    """What stands beside an experiment. The `formula` is MathML; with `trains` it can be trained again, by a button
+    that says `training`. Things of the kinds in `own` can be brought in place of what ships."""
 
     name: str
     title: str
@@ -525,6 +609,30 @@ class LabExperiment(TypedDict):
     formula: str
     knobs: list[LabKnob]
     trains: bool
+    training: str
+    own: list[str]
+
+
+class LabPlace(TypedDict):
+    """Something that a document does: the experiment that does it, and the query that turns its knobs."""
+
+    what: str
+    experiment: str
+    query: str
+
+
+class LabFacts(TypedDict):
+    """How large files that are brought may be, and what each document does."""
+
+    most_bytes: int
+    index: dict[str, list[LabPlace]]
+
+
+class LabBrought(TypedDict):
+    """What became of a file: the `name` by which runs ask for it, or what is wrong with it."""
+
+    name: NotRequired[str]
+    error: NotRequired[str]
 
 
 LabPanel = dict[str, Any]
@@ -595,11 +703,13 @@ def lab_over(run: str, frames: list[LabFrame], numbers: list[LabNumber], stopped
 
 @dataclass(frozen=True)
 class LabRun:
-    """An experiment is to run, or to train, with these knobs; without a seed one is drawn."""
+    """An experiment is to run, or to train, with these knobs; without a seed one is drawn. `own` has the names of what
+    was brought, by kind."""
 
     experiment: str = ""
     knobs: Any = None
     seed: Any = None
+    own: Any = None
 
 
 LAB_EVENTS: dict[str, type] = {"run": LabRun, "train": LabRun, "halt": Nothing}

@@ -169,7 +169,9 @@ def shown_s(page: Page) -> float:
 def main() -> None:
     folder = (Path(sys.argv[1]) if len(sys.argv) > 1 else find_checkpoint()).resolve()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium-headless-shell"), args=["--no-sandbox"]
+        )
         answers, starts = [], []
         for _ in range(STARTS):
             start = time.perf_counter()

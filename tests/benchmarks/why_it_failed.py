@@ -471,7 +471,8 @@ milliards », 1e18.
 {n["magnitude: std"]:.3f}. A model that answers -1, silence, everywhere has a mean squared error of only
 {n["magnitude: error of silence"]:.4f}.
 
-Beside the biased loss, this may be why the magnitude falls silent. No model was trained to test it.
+Beside the biased loss, this may be why the magnitude falls silent. The lab's *Two channels* has small
+networks of both losses on both magnitudes to listen to.
 """
     parts = text.rstrip().split("\n\n")
     return "\n\n".join(each if each[0] in "#|!" else fill(each, 120, break_on_hyphens=False) for each in parts) + "\n"

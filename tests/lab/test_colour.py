@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import getsource
 from itertools import islice
 
 import numpy as np
@@ -13,7 +14,7 @@ from diffusion.data.images import emoji
 from diffusion.lab import colour
 from diffusion.lab.colour import GROUPS, NAME, Colour
 from diffusion.lab.experiment import Images
-from diffusion.lab.pictures import SHOWN, panel, values
+from diffusion.lab.pictures import SHOWN, draw, panel, values
 from diffusion.lab.training import shipped
 from diffusion.networks import DemoUNet
 
@@ -57,6 +58,19 @@ def test_ones_own_pictures_are_learned_from_the_start(monkeypatch: pytest.Monkey
     assert "before" not in first.panels
     assert last.progress == 1
     assert own.holds([first, last])[0].value > 0
+
+
+def test_the_line_that_changes_is_lit_in_the_code_that_digits_have_too() -> None:
+    """What is lit is what runs, and says which network learns; nothing else in the code does."""
+    knobs = Colour().asked({})
+    lines, lit = Colour().source_code(knobs).splitlines(), Colour().lit(knobs)
+    found: dict[str, object] = {}
+    exec("\n".join(lines[number - 1] for number in lit), vars(colour).copy(), found)
+    assert found == {"NETWORK": colour.NETWORK}
+    rest = "\n".join(lines[lit.stop - 1 :])
+    assert "NETWORK" not in rest
+    assert getsource(draw).strip() in rest
+    assert "def lesson(self" in rest
 
 
 def test_the_first_frame_is_noise() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import subprocess
@@ -11,7 +12,7 @@ from itertools import islice
 
 import pytest
 
-from diffusion.lab import EXPERIMENTS
+from diffusion.lab import EXPERIMENTS, INDEX
 from diffusion.lab.experiment import MOST_KNOBS
 from diffusion.settings import Choice, Number
 
@@ -37,7 +38,10 @@ def test_the_code_that_it_shows_is_of_this_repository(name: str) -> None:
     shown = experiment.code(knobs)
     assert shown.__module__.startswith("diffusion.")
     assert not shown.__module__.startswith("diffusion.lab.") or "lab" in inspect.getsourcefile(shown)
-    assert experiment.source_code(knobs).lstrip().startswith(("def ", "class ", "@"))
+    source, lit = experiment.source_code(knobs), experiment.lit(knobs)
+    ast.parse(source)
+    assert source.lstrip().startswith(("def ", "class ", "@")) or lit
+    assert lit.stop <= 1 + len(source.splitlines())
 
 
 @every_experiment
@@ -86,6 +90,18 @@ def test_two_runs_that_take_turns_are_two_runs(name: str) -> None:
     one, other = experiment.run(knobs, 1), experiment.run(knobs, 2)
     together = [(next(one).caption, next(other).caption) for _ in alone]
     assert [first for first, _ in together] == alone
+
+
+def test_the_index_leads_to_experiments_whose_knobs_can_be_turned_so() -> None:
+    """Every document is there, and every experiment is in some document."""
+    places = [each for document in INDEX.values() for each in document]
+    for each in places:
+        assert EXPERIMENTS[each.experiment].asked(each.knobs).items() >= each.knobs.items()
+    assert {each.experiment for each in places} == EXPERIMENTS.keys()
+    assert {each.source.document.partition(",")[0] for each in EXPERIMENTS.values()} == {
+        document.partition(",")[0] for document in INDEX
+    }
+    assert len({each.what for each in places}) == len(places)
 
 
 def test_large_libraries_wait_until_they_are_needed() -> None:

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from diffusion.cli import main
 from diffusion.lab import EXPERIMENTS
@@ -70,6 +71,21 @@ def test_what_cannot_be_is_one_line(
         main(["lab", "run", "noising", *words, "--out", str(tmp_path / "out")])
     assert str(ended.value).startswith(f"error: {message}")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_of_ones_own_takes_the_place_of_the_shipped_one(tmp_path: Path) -> None:
+    Image.new("RGB", (24, 16), "red").save(tmp_path / "red.png")
+    run = ["lab", "run", "noising", "--steps", "10"]
+    main([*run, "--picture", str(tmp_path / "red.png"), "--out", str(tmp_path / "red")])
+    main([*run, "--out", str(tmp_path / "shipped")])
+    films = [Image.open(tmp_path / folder / "film.webp") for folder in ("red", "shipped")]
+    assert films[0].tobytes() != films[1].tobytes()
+    for name, message in (("none.png", "which is no file"), ("red.txt", "no PNG or JPEG picture")):
+        (tmp_path / "red.txt").write_text("red")
+        with pytest.raises(SystemExit) as ended:
+            main([*run, "--picture", str(tmp_path / name), "--out", str(tmp_path / "out")])
+        assert message in str(ended.value)
+        assert not (tmp_path / "out").exists()
 
 
 def test_other_names_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

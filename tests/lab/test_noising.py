@@ -9,8 +9,19 @@ import pytest
 import torch
 from PIL import Image
 
+from diffusion.audio.wav import to_bytes
 from diffusion.lab.experiment import Bars, Curve, Images, Points, Sound
-from diffusion.lab.noising import LONGEST_PX, MOST_BYTES, Noising, law, read_picture, shipped_clip, step_on
+from diffusion.lab.noising import (
+    LONGEST_PX,
+    MOST_BYTES,
+    WELCOME,
+    Noising,
+    law,
+    read_clip,
+    read_picture,
+    shipped_clip,
+    step_on,
+)
 from diffusion.theory import LinearBetas, SeededNoise, jump, transition
 
 
@@ -134,6 +145,30 @@ def test_own_pictures_are_read_upright_and_small() -> None:
 def test_other_files_are_refused_in_a_sentence(content: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_picture(content)
+
+
+def test_own_clips_are_read_from_their_beginning() -> None:
+    clip = read_clip(WELCOME.read_bytes())
+    assert clip.shape == shipped_clip().shape
+    assert float(np.corrcoef(clip.ravel(), shipped_clip().ravel())[0, 1]) > 0.99
+    assert frames_of(Noising(clip=clip), subject="clip", steps=10)[0].panels["sound"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (file_of(GREY, "PNG"), "damaged, or not audio"),
+        (b"\0" * (MOST_BYTES + 1), "clip: got 10.0 MB, allowed 10 MB at most"),
+        (to_bytes(np.zeros(64_000, np.float32), 32_000), "silent"),
+        (to_bytes(np.linspace(0, 0.5, 200, dtype=np.float32), 32_000), "too short"),
+        (WELCOME.read_bytes()[:4000], "truncated"),
+    ],
+    ids=["empty", "picture", "too long", "silent", "too short", "cut off"],
+)
+def test_other_sounds_are_refused_in_a_sentence(content: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_clip(content)
 
 
 def test_the_law_of_a_mixture_of_signal_and_noise() -> None:

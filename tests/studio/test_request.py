@@ -101,7 +101,7 @@ def test_links_and_files_from_before_there_was_a_choice_mean_even_steps_and_plai
         ({"duration_s": 41.0}, ["duration_s", "41.0", "2.56 to 40.96"]),
         ({"sampler": "magic"}, ["sampler", "'magic'", "ddim", "dpmpp-2m"]),
         ({"sampler": ["ddim"]}, ["sampler", "ddim"]),
-        ({"grid": "square"}, ["grid", "'square'", "leap, early, uniform, log-snr, karras, edm, trailing"]),
+        ({"grid": "square"}, ["grid", "'square'", "leap, early, uniform, log-snr, karras, edm, linear-betas"]),
         ({"grid": "full"}, ["grid", "'full'", "early"]),
         ({"guidance_rule": "loud"}, ["guidance_rule", "'loud'", "moving, plain, rescaled, projected"]),
         ({"guidance_from": -15.5}, ["guidance_from", "-15.5", "-15.0 to 15.0"]),

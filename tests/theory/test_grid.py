@@ -18,6 +18,7 @@ from diffusion.theory import (
     edm_grid,
     karras_grid,
     leap_grid,
+    linear_betas_grid,
     log_snr_grid,
     trailing_grid,
     uniform_grid,
@@ -35,7 +36,9 @@ def test_every_grid_falls_from_one_to_zero(name, schedule, steps):
     times = GRIDS[name](schedule, steps)
     assert times.dtype == torch.float64
     assert times[-1] == 0
-    assert times[0] == 1 or (name == "edm" and float(schedule.log_snr(times[0])) == pytest.approx(-2 * math.log(80)))
+    first, least = float(schedule.log_snr(times[0])), float(schedule.log_snr(torch.tensor(1.0)))
+    begins = {"edm": -2 * math.log(80), "linear-betas": float(LinearBetas().log_snr(torch.tensor(1.0)))}
+    assert times[0] == 1 or first == pytest.approx(max(begins[name], least))
     assert bool((times.diff() < 0).all())
     assert len(times) == 1 + (steps if name in STEPPED_GRIDS else schedule.chain_steps or 1000)
 
@@ -72,6 +75,16 @@ def test_edm_has_the_levels_of_its_table(schedule):
     assert float(ratios.min()) >= 0.002 * (1 - 1e-9)
     if schedule.log_snr(torch.tensor(1.0)) < -2 * math.log(80) and not schedule.chain_steps:
         torch.testing.assert_close(ratios, paper)
+
+
+@pytest.mark.parametrize("schedule", [Cosine(), RectifiedFlow(), LinearBetas()])
+def test_linear_betas_are_those_of_ho_whatever_the_schedule(schedule):
+    """alpha-bar of Ho et al. 2020, section 4, from the betas themselves, as the log-SNR that it has."""
+    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64), 0).flip(0)
+    paper = (alpha_bar / (1 - alpha_bar)).log()
+    for steps, every in ((1000, 1), (100, 10), (8, 125)):
+        times = linear_betas_grid(schedule, steps)
+        torch.testing.assert_close(schedule.log_snr(times[:-1]), paper[::every])
 
 
 def test_no_step_of_edm_lies_beyond_sigma_80_and_many_of_karras_do():

@@ -56,7 +56,9 @@ def main() -> None:
     log, port = Path(tempfile.mkdtemp()) / "log.txt", free_port()
     phones = ("--public-url", "https://out-of-noise.example")
     with serving(find_checkpoint(), log, port, *phones) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium-headless-shell"), args=FLAGS.split())
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium-headless-shell"), args=FLAGS.split()
+        )
         for name, (viewport, scheme, show) in SHOTS.items():
             context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")
             context.set_default_timeout(1000 * PATIENCE_S)

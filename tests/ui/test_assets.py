@@ -41,7 +41,7 @@ def test_every_colour_that_is_used_has_a_value() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for kind in ("css", "html") for path in ROOMS.glob(f"*/*.{kind}"))
     ours = {name for name in re.findall(r"var\(--([\w-]+)[,)]", text) if not name.startswith("range")}
     gradios = {"font"}
-    set_by_modules = {"progress", "position", "columns"}
+    set_by_modules = {"progress", "position", "columns", "depth", "level"}
     assert ours - gradios - set_by_modules <= set(re.findall(r"--([\w-]+):", text))
 
 

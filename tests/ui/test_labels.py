@@ -72,7 +72,7 @@ def test_a_link_from_before_leaves_mode_and_tempo_open(visit, studio: Studio) ->
     asked = studio.request(seed=SEED, steps=2, duration_s=2.56)
     assert not {"mode", "tempo"} & parse_qs(asked.to_query()).keys()
     page = visit("?" + asked.to_query())
-    page.wait_for_function("seed => document.querySelector('#seed input').value === seed", arg=str(SEED))
+    page.wait_for_function("seed => document.querySelector('#seed input')?.value === seed", arg=str(SEED))
     assert (chosen(page, "mode"), chosen(page, "tempo")) == ("any", "any")
     choose(page, "mode", "major")
     page.wait_for_function("document.querySelector('.download').download.includes('-major-')")

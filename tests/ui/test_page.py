@@ -239,7 +239,7 @@ def test_a_link_sets_the_page(visit, studio: Studio) -> None:
         knobs={"eta": 0.25},
     )
     page = visit("?" + asked.to_query())
-    page.wait_for_function("seed => document.querySelector('#seed input').value === seed", arg=str(SEED))
+    page.wait_for_function("seed => document.querySelector('#seed input')?.value === seed", arg=str(SEED))
     generate(page)
     settings = finished(page, SEED)
     assert Request.from_dict(settings) == asked

@@ -176,6 +176,7 @@ def test_a_race_is_timed_messages_of_two_runs_and_their_clips(small: Studio) -> 
     assert [each["lane"] for each in clips] == [0, 1]
     assert [each["clip"]["settings"]["steps"] for each in clips] == [PRESETS[name]["steps"] for name in RACERS]
     assert {each["clip"]["settings"]["seed"] for each in clips} == {SEED}
+    assert [each["clip"]["settings"].get("by_the_book", "no") for each in clips] == ["no", "yes"]
     for lane, fewest in ((0, 9), (1, 120)):
         mine = [each for each in live.messages if each["lane"] == lane]
         assert sorted(each["at"] for each in mine) == [each["at"] for each in mine]

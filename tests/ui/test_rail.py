@@ -7,6 +7,7 @@ from visitor import (
     SEED,
     both_widths,
     choose,
+    choose_sampler,
     finished,
     generate,
     message,
@@ -22,7 +23,7 @@ from visitor import (
 from diffusion.denoisers import GUIDANCE_RULES
 from diffusion.request import Request
 from diffusion.samplers import SAMPLERS
-from diffusion.settings import seed_of
+from diffusion.settings import BOOK, BY_THE_BOOK, seed_of
 from diffusion.studio import Studio
 from diffusion.theory import GRIDS
 
@@ -84,6 +85,32 @@ def test_a_choice_under_advanced_says_what_it_means_and_is_kept(visit, name: str
     unfold(again, "advanced")
     again.locator(f"#{name} .info-text", has_text=choice.summary).wait_for()
     assert again.locator(f"#{name} input:checked").input_value() == value
+
+
+@both_widths
+def test_by_the_book_is_one_switch(visit) -> None:
+    page = visit()
+    quick(page, 2, SEED)
+    choose_sampler(page, "DDPM")
+    grid, variance = page.locator("#grid input"), page.locator("#ddpm-variance input")
+    variance.first.wait_for()
+    choose(page, "by_the_book", "yes")
+    page.wait_for_selector("#grid input[value=linear-betas]:checked:disabled", state="attached")
+    page.wait_for_selector("#ddpm-variance input[value=beta]:checked:disabled", state="attached")
+    assert all(each.is_disabled() for each in [*grid.all(), *variance.all()])
+    assert page.locator("#guidance_against input[value=no-label]").is_checked()
+    page.locator("#by_the_book .info-text", has_text=BOOK["yes"].summary).wait_for()
+    generate(page)
+    finished(page, SEED)
+    settings = settings_of(wav(page))
+    assert {"by_the_book": "yes", **BY_THE_BOOK, "knobs": {"variance": "beta"}}.items() <= settings.items()
+    again = visit("?" + Request.from_dict(settings).to_query())
+    unfold(again, "advanced")
+    again.wait_for_selector("#grid input[value=linear-betas]:checked:disabled", state="attached")
+    choose(again, "by_the_book", "no")
+    again.wait_for_selector("#grid input[value=leap]:checked:enabled", state="attached")
+    again.wait_for_selector("#ddpm-variance input[value=beta-tilde]:checked:enabled", state="attached")
+    assert again.locator("#guidance_from input").first.is_enabled()
 
 
 @pytest.mark.parametrize("sampler", list(SAMPLERS))

@@ -6,13 +6,14 @@ from functools import cache
 
 
 @cache
-def coloured(source: str) -> str:
-    """Python as HTML: spans whose classes say what they are, for the style sheet of the room to colour."""
+def coloured(source: str, lit: range = range(0)) -> str:
+    """Python as HTML: spans whose classes say what they are, for the style sheet of the room to colour. The lines that
+    are `lit`, counted from 1, are in spans of the class `hll`."""
     from pygments import highlight
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
-    return str(highlight(source, PythonLexer(), HtmlFormatter(nowrap=True)))
+    return str(highlight(source, PythonLexer(), HtmlFormatter(nowrap=True, hl_lines=list(lit))))
 
 
 @cache

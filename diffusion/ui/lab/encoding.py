@@ -71,7 +71,8 @@ def _curve(one: Curve) -> dict[str, Any]:
 
 
 def _bars(one: Bars) -> dict[str, Any]:
-    return {"values": {name: _number(value) for name, value in one.values.items()}, "unit": one.unit}
+    """Pairs, since a browser would put names that are numbers first."""
+    return {"values": [[name, _number(value)] for name, value in one.values.items()], "unit": one.unit}
 
 
 def _heat(one: Heat) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 // The lab: knobs, a run, its pictures over time, and what the document says beside what is measured.
-import { actionOf, make, PLAY_ICON } from "../shared/dom.js";
+import { actionOf, base64Of, make, PLAY_ICON } from "../shared/dom.js";
 import { Line } from "../shared/line.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
@@ -20,6 +20,7 @@ class Lab extends Part {
   #experiment = null;
   #knobs = {};
   #seed = 0;
+  #own = {}; // the names of what the visitor has brought, by kind
   #run = null;
   #busy = false;
   #frames = [];
@@ -28,11 +29,17 @@ class Lab extends Part {
   #rolling = null;
   #timer = null;
 
-  constructor({ element, server, trigger }) {
+  constructor({ element, server, trigger, facts }) {
     super();
-    Object.assign(this, { server, trigger, element: element.querySelector(".lab") });
+    Object.assign(this, { server, trigger, facts, element: element.querySelector(".lab") });
     this.line = this.own(new Line(this.find(".message")));
     this.find(".roll").innerHTML = PLAY_ICON;
+    this.find(".index div").append(...Object.entries(facts.index).map(([document, places]) =>
+      make("section", {}, make("h3", { text: counted(document) }), make("ul", {}, ...places.map((each) =>
+        make("li", {}, make("a", { href: `#lab/${each.experiment}?${each.query}`, text: counted(each.what) })))))));
+    this.on(this.find(".index"), "click", ({ target }) => {
+      if (target.closest("a")) this.find(".index").open = false;
+    });
     this.on(this.find(".knobs"), "input", ({ target }) => this.#turn(target));
     this.on(this.find(".knobs"), "submit", (event) => event.preventDefault());
     this.on(this.find(".roll"), "click", () => this.#roll(!this.#rolling));
@@ -42,6 +49,9 @@ class Lab extends Part {
       const moment = target.closest("button")?.dataset.place;
       if (moment) { this.#roll(false); this.#go(Number(moment)); }
     });
+    for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
+      this.on(window, name, (event) => this.#drag(event), { capture: true });
+    }
     this.on(document, "keydown", (event) => this.#key(event), { capture: true });
     this.on(window, "hashchange", () => this.turn());
     this.on(document, "unrun", () => this.#lost());
@@ -152,7 +162,7 @@ class Lab extends Part {
   #build() {
     const field = (knob) => {
       const value = this.#knobs[knob.name], title = counted(knob.title);
-      const help = make("small", { text: counted(knob.help), id: `lab-${knob.name}-help` });
+      const help = make("small", { text: helpOf(knob, value), id: `lab-${knob.name}-help` });
       const more = { name: knob.name, "aria-describedby": help.id };
       if (knob.range) {
         const [min, max] = knob.range, out = make("output", { text: short(value) });
@@ -177,11 +187,13 @@ class Lab extends Part {
       made.addEventListener("click", act);
       return made;
     };
+    const { knobs, trains, training } = this.#experiment;
     this.find(".knobs").replaceChildren(
-      ...this.#experiment.knobs.map(field),
+      ...knobs.map(field),
+      ...this.#bringing(button),
       make("div", { className: "acts" },
         button("again", "Another seed", () => this.#again()),
-        ...(this.#experiment.trains ? [button("train", "Train again", () => this.#begin({ trains: true }))] : []),
+        ...(trains ? [button("train", training, () => this.#begin({ trains: true }))] : []),
         button("halt", "Stop", () => this.#halt())),
     );
     this.#work(this.#busy);
@@ -193,6 +205,7 @@ class Lab extends Part {
     this.#knobs[knob.name] = knob.range ? Number(input.value) : input.value;
     const out = input.parentElement.querySelector("output");
     if (out) out.textContent = short(Number(input.value));
+    this.find(`#lab-${knob.name}-help`).textContent = helpOf(knob, this.#knobs[knob.name]);
     this.cancel(this.#timer);
     this.#timer = this.later(SETTLE_MS, () => this.#begin());
   }
@@ -222,7 +235,70 @@ class Lab extends Part {
     this.#roll(false);
     this.#work(true);
     if (trains) this.say(t("Waiting for a turn."));
-    this.trigger(trains ? "train" : "run", { experiment: this.#experiment.name, knobs: this.#knobs, seed: this.#seed });
+    const asked = { experiment: this.#experiment.name, knobs: this.#knobs, seed: this.#seed, own: this.#own };
+    this.trigger(trains ? "train" : "run", asked);
+  }
+
+  // What to bring, where an experiment takes something of one's own: a file, or the clip that is on in the first room.
+  #bringing(button) {
+    const { own } = this.#experiment;
+    if (!own.length) return [];
+    const picker = make("input", { type: "file", hidden: true, accept: "image/png,image/jpeg,audio/*" });
+    picker.addEventListener("change", () => this.#bring(picker.files[0]));
+    const back = button("back", "What ships", () => { this.#own = {}; this.#build(); this.#begin(); });
+    back.hidden = !Object.keys(this.#own).length;
+    return [make("div", { className: "acts own" }, picker,
+      button("open", "Picture or clip of your own…", () => picker.click()),
+      button("current", "The clip on show", () => this.#bringShown()), back)];
+  }
+
+  async #bringShown() {
+    const file = document.querySelector("#canvas .download")?.href;
+    if (file) this.#bring(await (await fetch(file)).blob());
+    else this.say(t("There is no clip yet: compose one first."), true);
+  }
+
+  // A file in place of what ships, here or in the experiment that takes one. The knob `subject` follows.
+  async #bring(file) {
+    const experiment = this.#experiment.own.length ? this.#experiment : this.#experiments.find(({ own }) => own.length);
+    const sound = file.type.startsWith("audio/") || /\.(wav|flac|mp3|ogg|opus)$/i.test(file.name ?? "");
+    const kind = sound ? "clip" : "picture", most = this.facts.most_bytes / 1e6;
+    if (file.size > this.facts.most_bytes) {
+      const size = (file.size / 1e6).toFixed(1);
+      this.say(t("{size} MB are too much: at most {most} MB are read.", { size, most }), true);
+      return;
+    }
+    this.say(t("Reading."));
+    let answer;
+    try {
+      answer = await this.server.bring({ experiment: experiment.name, kind, file: await base64Of(file) ?? "" });
+    } catch (error) { // a folder cannot be read
+      answer = { error: error.message ?? t("The file cannot be read.") };
+    }
+    if (this.destroyed) return;
+    if (answer.error) {
+      this.say(counted(answer.error), true);
+      return;
+    }
+    this.#own = { ...this.#own, [kind]: answer.name };
+    if (experiment !== this.#experiment) {
+      this.#choose(experiment, { seed: String(this.#seed), subject: kind });
+      return;
+    }
+    this.#knobs.subject = kind;
+    this.#build();
+    this.#begin();
+  }
+
+  // A file that is dropped in this room is for an experiment; in the others it restores settings.
+  #drag(event) {
+    if (!this.open || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    this.element.classList.toggle("aimed", event.type === "dragenter" || event.type === "dragover");
+    if (event.type === "drop" && this.#experiments && event.dataTransfer.files.length) {
+      this.#bring(event.dataTransfer.files[0]);
+    }
   }
 
   #halt() { if (this.#busy) this.trigger("halt", {}); }
@@ -333,6 +409,11 @@ class Lab extends Part {
     event.preventDefault();
     event.stopImmediatePropagation();
   }
+}
+
+// What a knob is, and what its choice means.
+function helpOf({ help, summaries }, value) {
+  return [help, summaries?.[value]].filter(Boolean).map(counted).join(" ");
 }
 
 function moment({ t: time, caption, progress }) {

@@ -5,6 +5,9 @@ import { counted, t } from "../shared/words.js";
 
 const LEVELS = 65535;
 const LYING = 8; // more bars than that stand
+const STANDING = 3; // fewer lie
+const THICK = 44; // a line of lying ones at most
+const FEW = 4; // more pictures than that are small
 const SPOKEN = 20; // more bars than that are not read out
 
 export function panelOf(kind) { return new KINDS[kind](); }
@@ -102,25 +105,29 @@ class Curve extends Drawn {
     const scaled = (y) => (y === null || (panel.logarithmic && y <= 0) ? null : panel.logarithmic ? Math.log10(y) : y);
     const lines = Object.entries(panel.y).map(([name, y]) => [name, y.map(scaled)]);
     const known = lines.flatMap(([, y]) => y).filter((y) => y !== null);
-    const x = ends(panel.x), y = ends(known), box = { left: 52, right: width - 12, top: 12, bottom: height - 34 };
+    pen.font = ink.font;
+    const marks = [0, 0.5, 1], x = ends(panel.x), y = ends(known);
+    const marked = marks.map((part) => y[0] + part * (y[1] - y[0]));
+    const said = marked.map((at) => short(panel.logarithmic ? 10 ** at : at));
+    const longest = Math.max(...said.map((text) => pen.measureText(text).width));
+    const box = { left: Math.max(52, longest + 14), right: width - 12, top: 12, bottom: height - 34 };
     const atX = (value) => box.left + ((value - x[0]) / (x[1] - x[0] || 1)) * (box.right - box.left);
     const atY = (value) => box.bottom - ((value - y[0]) / (y[1] - y[0] || 1)) * (box.bottom - box.top);
-    pen.font = ink.font;
     pen.fillStyle = ink.quiet;
     pen.strokeStyle = ink.line;
     pen.lineWidth = 1;
     pen.textBaseline = "middle";
-    for (const part of [0, 0.5, 1]) {
-      const at = y[0] + part * (y[1] - y[0]), shown = panel.logarithmic ? 10 ** at : at;
+    marks.forEach((part, i) => {
+      const at = marked[i];
       pen.beginPath();
       pen.moveTo(box.left, atY(at));
       pen.lineTo(box.right, atY(at));
       pen.stroke();
       pen.textAlign = "right";
-      pen.fillText(short(shown), box.left - 6, atY(at));
+      pen.fillText(said[i], box.left - 6, atY(at));
       pen.textAlign = ["left", "center", "right"][2 * part];
       pen.fillText(short(x[0] + part * (x[1] - x[0])), atX(x[0] + part * (x[1] - x[0])), box.bottom + 10);
-    }
+    });
     pen.textAlign = "center";
     pen.fillText(counted(panel.x_title), (box.left + box.right) / 2, box.bottom + 25);
     const colours = [ink.accent, ink.text, ink.quiet, ink.alarm, ink.soft];
@@ -155,12 +162,12 @@ class Bars extends Drawn {
   constructor() { super("low"); }
 
   draw(pen, width, height, panel, next, mix, ink) {
-    const values = Object.entries(panel.values).map(([name, value]) => [counted(name), value ?? 0]);
+    const values = panel.values.map(([name, value]) => [counted(name), value ?? 0]);
     const [low, high] = ends([0, ...values.map(([, value]) => value)]), all = high - low || 1;
     pen.font = ink.font;
     pen.textBaseline = "middle";
     const longest = Math.max(...values.map(([name]) => pen.measureText(name).width));
-    const lies = values.length <= LYING && longest > width / values.length - 8;
+    const lies = values.length < STANDING || (values.length <= LYING && longest > width / values.length - 8);
     if (lies) this.#lie(pen, width, height, values, low, all, ink);
     else this.#stand(pen, width, height, values, high, all, ink);
     pen.textAlign = "left";
@@ -169,7 +176,7 @@ class Bars extends Drawn {
   }
 
   #lie(pen, width, height, values, low, all, ink) {
-    const line = (height - 24) / values.length, room = (width - 72) / all, zero = 12 - low * room;
+    const line = Math.min(THICK, (height - 24) / values.length), room = (width - 72) / all, zero = 12 - low * room;
     values.forEach(([name, value], i) => {
       const top = 20 + i * line;
       pen.textAlign = "left";
@@ -183,8 +190,8 @@ class Bars extends Drawn {
   }
 
   #stand(pen, width, height, values, high, all, ink) {
-    const space = (width - 12) / values.length, every = Math.ceil(48 / space), tall = height - 52;
-    const zero = 28 + (high / all) * tall;
+    const space = (width - 12) / values.length, every = Math.ceil(48 / space), tall = height - 66;
+    const zero = 42 + (high / all) * tall;
     pen.textAlign = "center";
     values.forEach(([name, value], i) => {
       const top = (value / all) * tall, middle = 6 + (i + 0.5) * space;
@@ -192,19 +199,19 @@ class Bars extends Drawn {
       pen.fillRect(6 + i * space + 1, Math.min(zero, zero - top), Math.max(1, space - 2), Math.max(1, Math.abs(top)));
       pen.fillStyle = ink.quiet;
       if (i % every) return;
-      pen.fillText(name, middle, height - 8);
+      pen.fillText(name, Math.min(middle, width - 6 - pen.measureText(name).width / 2), height - 8);
       if (values.length <= LYING) pen.fillText(short(value), middle, Math.min(zero, zero - top) - 8);
     });
   }
 
   described(panel) {
-    const values = Object.entries(panel.values).slice(0, SPOKEN);
+    const values = panel.values.slice(0, SPOKEN);
     const said = values.map(([name, value]) => `${counted(name)} ${short(value ?? NaN)}`);
     return `${counted(panel.title)}. ${counted(panel.unit)}: ${said.join(", ")}`;
   }
 }
 
-// A strip of pictures side by side, cut into one canvas each, with its caption.
+// A strip of pictures, cut into one canvas each, with its caption: a few side by side, many in a square.
 class Images {
   #shown = null;
 
@@ -219,6 +226,8 @@ class Images {
     this.#shown = panel;
     this.title.textContent = counted(panel.title);
     const { count, width, height, captions } = panel, strip = await picture(panel.strip);
+    this.element.classList.toggle("many", count > FEW);
+    this.element.classList.toggle("one", count === 1);
     if (this.#shown !== panel) return;
     while (this.row.children.length > count) this.row.lastChild.remove();
     while (this.row.children.length < count) {

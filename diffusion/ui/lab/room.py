@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import gradio as gr
+import numpy as np
 
-from diffusion.lab import EXPERIMENTS
+from diffusion.lab import EXPERIMENTS, INDEX
 from diffusion.lab.apart import apart
-from diffusion.lab.experiment import Experiment, Frame, Measured
+from diffusion.lab.experiment import SWITCH, Experiment, Frame, Measured
+from diffusion.lab.index import Place
+from diffusion.lab.noising import MOST_BYTES
 from diffusion.settings import SETTINGS, Choice, Number, Setting, draw_seed
 from diffusion.ui import messages
 from diffusion.ui.lab.code import coloured, formula
 from diffusion.ui.lab.encoding import frame
-from diffusion.ui.messages import LAB_EVENTS, LabFrame, LabKnob, LabMessage, LabNumber, LabRun
+from diffusion.ui.messages import (
+    LAB_EVENTS,
+    LabBrought,
+    LabFacts,
+    LabFrame,
+    LabKnob,
+    LabMessage,
+    LabNumber,
+    LabPlace,
+    LabRun,
+)
 from diffusion.ui.shared.assets import asset, starting
 from diffusion.ui.shared.events import QUIET, served, session_of, telling
+from diffusion.ui.shared.latest import Latest
 
 RUNS_AT_ONCE = 2  # of all visitors; each takes a second or two
 TRAININGS_AT_ONCE = 1
+BROUGHT, BROUGHT_BYTES = 64, 16 * 2**20  # pictures and clips of all visitors that are remembered
 INTERVAL_S = 0.1  # between two messages of a run
 RUNS: dict[str, Any] = QUIET | {"concurrency_limit": RUNS_AT_ONCE, "concurrency_id": "lab"}
 TRAININGS: dict[str, Any] = QUIET | {"concurrency_limit": TRAININGS_AT_ONCE, "concurrency_id": "lab-training"}
@@ -36,12 +55,13 @@ class LabRoom:
     def __init__(self, blocks: gr.Blocks) -> None:
         self.view = gr.HTML(
             html_template=asset("lab/lab.html"),
-            js_on_load=starting("lab/lab.js", LAB_EVENTS),
+            js_on_load=starting("lab/lab.js", LAB_EVENTS, LabFacts(most_bytes=MOST_BYTES, index=_index())),
             elem_id="lab",
             apply_default_css=False,
             padding=False,
-            server_functions=served(experiments=self.experiments),
+            server_functions=served(experiments=self.experiments, bring=self.bring),
         )
+        self._brought: Latest[np.ndarray] = Latest(BROUGHT, BROUGHT_BYTES, lambda each: each.nbytes)
         self._stops: dict[str, threading.Event] = {}
         # The newest run ends the one before.
         runs = [
@@ -56,6 +76,21 @@ class LabRoom:
     def experiments(self, _: Any) -> list[messages.LabExperiment]:
         """What there is to play with."""
         return [_facts(each) for each in EXPERIMENTS.values()]
+
+    def bring(self, asked: Any) -> LabBrought:
+        """A file {experiment, kind, file} of a visitor, in base64, to be used in place of what ships."""
+        asked = asked if isinstance(asked, dict) else {}
+        try:
+            own, kind, file = _experiment(asked.get("experiment")).own, asked.get("kind"), asked.get("file")
+            if kind not in own:
+                raise ValueError(f"kind: got {kind!r}, allowed {', '.join(own) or 'none'}")
+            if not isinstance(file, str) or len(file) > 2 * MOST_BYTES:
+                raise ValueError(f"{kind}: got no file, or one of more than {MOST_BYTES / 1e6:g} MB")
+            name = uuid.uuid4().hex
+            self._brought[name] = own[kind](base64.b64decode(file))
+        except (ValueError, binascii.Error) as error:
+            return {"error": messages.error(error)["text"]}
+        return {"name": name}
 
     def on_run(self, event: gr.EventData, http: gr.Request) -> Iterator[LabMessage]:
         """A run from what ships."""
@@ -72,7 +107,7 @@ class LabRoom:
 
     def _answer(self, asked: LabRun, session: str, trains: bool) -> Iterator[LabMessage]:
         try:
-            experiment = _experiment(asked.experiment)
+            experiment = self._with_own(_experiment(asked.experiment), asked.own)
             knobs, seed = experiment.asked(_knobs(asked.knobs)), _seed(asked.seed)
             if trains and not experiment.trains:
                 raise ValueError(f"{experiment.name}: there is nothing to train")
@@ -83,6 +118,16 @@ class LabRoom:
             yield messages.error(messages.FAILED)
             raise
 
+    def _with_own(self, experiment: Experiment, own: Any) -> Experiment:
+        """The experiment with what its visitor has brought."""
+        found = {}
+        for kind, name in own.items() if isinstance(own, dict) else ():
+            if kind in experiment.own:
+                if not isinstance(name, str) or name not in self._brought:
+                    raise ValueError(f"{kind}: yours is no longer here; bring it again")
+                found[kind] = self._brought[name]
+        return replace(experiment, **found) if found else experiment  # type: ignore[type-var]
+
     def _perform(
         self, experiment: Experiment, knobs: dict[str, Any], seed: int, session: str, trains: bool
     ) -> Iterator[LabMessage]:
@@ -90,7 +135,9 @@ class LabRoom:
         if before := self._stops.get(session):
             before.set()
         self._stops[session] = stop
-        yield messages.lab_begun(run, experiment.name, coloured(experiment.source_code(knobs)), trains)
+        yield messages.lab_begun(
+            run, experiment.name, coloured(experiment.source_code(knobs), experiment.lit(knobs)), trains
+        )
         seen: list[Frame] = []
         fresh: list[LabFrame] = []
         sent = 0.0
@@ -134,6 +181,14 @@ def _numbers(measured: list[Measured]) -> list[LabNumber]:
     ]
 
 
+def _index() -> dict[str, list[LabPlace]]:
+    return {document: [_place(each) for each in places] for document, places in INDEX.items()}
+
+
+def _place(each: Place) -> LabPlace:
+    return {"what": each.what, "experiment": each.experiment, "query": urlencode(each.knobs)}
+
+
 def _facts(experiment: Experiment) -> messages.LabExperiment:
     return {
         "name": experiment.name,
@@ -145,6 +200,8 @@ def _facts(experiment: Experiment) -> messages.LabExperiment:
         "formula": formula(experiment.formula),
         "knobs": [_knob(each) for each in experiment.knobs.values()],
         "trains": experiment.trains,
+        "training": experiment.training,
+        "own": list(experiment.own),
     }
 
 
@@ -157,6 +214,8 @@ def _knob(setting: Setting) -> LabKnob:
     }
     if isinstance(setting, Choice):
         facts["titles"] = {name: entry.title for name, entry in setting.catalogue.items()}
+        if setting.catalogue is not SWITCH:
+            facts["summaries"] = {name: entry.summary for name, entry in setting.catalogue.items()}
     elif isinstance(setting, Number):
         facts["range"] = setting.range
         facts["step"] = setting.step or (1 if setting.whole else None)

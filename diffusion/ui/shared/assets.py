@@ -23,6 +23,7 @@ SHEETS = (
     "compose/takes.css",
     "compose/reveal.css",
     "compose/race.css",
+    "hands/hands.css",
     "compare/comparison.css",
     "compare/compare.css",
     "lab/lab.css",

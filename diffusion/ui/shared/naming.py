@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from email.utils import encode_rfc2231
 from typing import Any, TypedDict
 
+import numpy as np
+
+from diffusion.edits import Blend, Continue, Edit, Fork, Inpaint, Loop, Timeline, read_mask
 from diffusion.request import Request
 from diffusion.settings import ANY, LABELS, titled
 from diffusion.ui.shared.words import FRENCH, said
@@ -39,8 +42,14 @@ def names(settings: Settings) -> Names:
     return {"en": english, "fr": french}
 
 
+def edited(settings: Settings) -> Names:
+    """What the edits of a clip have done, each as at the beginning of a line: Repainted 2.1–4.3 s."""
+    english, french = ([_begun(each) for each in _edits(settings, french)] for french in (False, True))
+    return {"en": english, "fr": french}
+
+
 def title(settings: Settings) -> Title:
-    """The heading of a clip."""
+    """The heading of a clip, and what its edits have done."""
     return {"en": _title(settings, french=False), "fr": _title(settings, french=True)}
 
 
@@ -77,7 +86,7 @@ def _title(settings: Settings, french: bool) -> str:
     style, ensemble = named.pop("style", None), named.pop("ensemble", None)
     both = said("{style} for {ensemble}", french, style=style, ensemble=ensemble)
     played = both if style and ensemble else style or ensemble or said("Anything", french)
-    return _begun(", ".join([played, *named.values()]))
+    return _begun(", ".join([played, *named.values(), *_edits(settings, french)]))
 
 
 def _named(settings: Settings, french: bool) -> dict[str, str]:
@@ -89,6 +98,31 @@ def _named(settings: Settings, french: bool) -> dict[str, str]:
     tonality = " ".join(words.pop(name) for name in ("key", "mode") if name in words)
     named = first | {"mode": tonality} | words
     return {name: word for name, word in named.items() if word}
+
+
+def _edits(settings: Settings, french: bool) -> list[str]:
+    """What the edits have done, each as it stands inside a sentence."""
+    request = Request.from_dict(settings)
+    return [_edit(each, request.duration_s or 0, french) for each in request.edited.values()]
+
+
+def _edit(edit: Edit, duration_s: float, french: bool) -> str:
+    if isinstance(edit, Inpaint):
+        painted = np.flatnonzero(read_mask(edit.mask).any(0))
+        frame_s = duration_s / read_mask(edit.mask).shape[1]
+        begin, end = (f"{each * frame_s:.1f}" for each in (painted[0], painted[-1] + 1))
+        return said("repainted {begin}–{end} s", french, begin=begin, end=end)
+    if isinstance(edit, Continue):
+        return said("going on from {keep_s} s", french, keep_s=f"{edit.keep_s:.1f}")
+    if isinstance(edit, Loop):
+        return said("a loop", french)
+    if isinstance(edit, Fork):
+        return said("another future from step {at}", french, at=edit.at)
+    if isinstance(edit, Blend):
+        return said("blended with seed {seeds}", french, seeds=", ".join(map(str, edit.seeds)))
+    if isinstance(edit, Timeline):
+        return said("in {count} sections", french, count=len(edit.sections) + 1)
+    return said("from a sound, strength {strength}", french, strength=f"{edit.strength:g}")
 
 
 def _word(name: str, value: str, french: bool) -> str:
