@@ -18,9 +18,6 @@
   const waited = new Set(), over = new Set(); // events under way, and those that were over before that was known
   let answers = true;
 
-  // The page is where the browser has it: a proxy may know it by a path that it has not told the server.
-  window.gradio_config.root = new URL(".", document.baseURI).href.replace(/\/$/, "");
-
   // What a promise gives, or nothing if it takes longer.
   async function within(ms, promise) {
     let timer;

@@ -8,12 +8,15 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from diffusion.files import check_folder
 
 HERE = "127.0.0.1"  # the host of a page for this machine alone; Gradio listens to nothing whose port is taken there
 PORTS = range(7860, 7960)  # of which the first free one is taken, if none is asked for
+PLACED = b"<script>gradio_config.root = new URL('.', location.href).href.replace(/\\/$/, '');</script></head>"
+"""The end of the page's head. Gradio's client asks for everything below `root`, which is then where the browser is."""
 
 
 def open_port(host: str = HERE, port: int | None = None) -> int:
@@ -69,9 +72,11 @@ def own_folder() -> None:
 
 
 class Prefixed:
-    """The path of every request with the prefix that GRADIO_ROOT_PATH declares, whether a proxy has stripped it or not.
+    """A page that works behind a proxy that gives it a prefix, whether the proxy strips it or not.
 
-    ASGI wants it there. Without it, whatever is mounted below another path looks for its files in the wrong place.
+    Every path has the prefix that GRADIO_ROOT_PATH declares. ASGI wants it there: without it, whatever is mounted below
+    another path looks for its files in the wrong place. A page that has not been told its prefix hears it from the
+    browser.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -83,4 +88,26 @@ class Prefixed:
             path = scope["path"]
             kept = path == prefix or path.startswith(f"{prefix}/")
             scope = {**scope, "root_path": prefix, "path": path if kept else prefix + path}
-        await self.app(scope, receive, send)
+        page = scope["type"] == "http" and scope["method"] == "GET" and scope["path"].rstrip("/") == prefix
+        await self.app(scope, receive, _placing(send) if page else send)
+
+
+def _placing(send: Send) -> Send:
+    """What sends the page with PLACED at the end of its head."""
+    start: Message = {}
+    body = b""
+
+    async def whole(message: Message) -> None:
+        nonlocal start, body
+        if message["type"] == "http.response.start":
+            start = message
+            return
+        body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        body = body.replace(b"</head>", PLACED, 1)
+        MutableHeaders(scope=start)["content-length"] = str(len(body))
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    return whole
