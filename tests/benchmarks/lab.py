@@ -35,7 +35,7 @@ from diffusion.studio import Studio, open_studio
 from diffusion.ui.lab.encoding import frame
 from diffusion.ui.page import Page as ServedPage
 
-RUNS, ROUNDS = 3, 5
+RUNS, ROUNDS = 3, 3
 DRAGS = 6  # across the slider
 VIEWPORT = {"width": 1440, "height": 900}
 DRAWN = """() => {
