@@ -33,7 +33,10 @@ COMPOSE = """async () => {
     const host = {
         element: document.querySelector('.canvas').parentElement, trigger() {},
         server: new Proxy({}, { get: () => async () => null }),
-        facts: { stall_ms: 6000, file_bytes: 1024, presets, turn: 'Ensemble' },
+        facts: {
+            stall_ms: 6000, file_bytes: 1024, presets, turn: 'Ensemble',
+            hands: { frequencies_hz: [100, 200, 400], frames_per_s: 62.5, doubts: true, forked_db: [[0, 10], [1, 0]] },
+        },
     };
     window.come = () => mount(host);
     const { setTimeout: set, clearTimeout: clear } = window;
