@@ -42,6 +42,7 @@ from diffusion.settings import (
     label_of,
     seed_of,
 )
+from diffusion.theory import schedule_from
 
 
 def open_studio(folder: Path, device: str = "auto", dtype: torch.dtype | None = None) -> Studio:
@@ -54,7 +55,8 @@ def open_studio(folder: Path, device: str = "auto", dtype: torch.dtype | None = 
 
 
 class Studio:
-    """One model, as it can be asked. `settings` has what applies to it, by name, and `labels` the words of each label.
+    """One model, as it can be asked. `settings` has what applies to it, by name, `labels` the words of each label, and
+    `warning` what people should know of its schedule.
 
     A label that the model lacks can still be asked for as ANY, if all music has it.
     """
@@ -67,6 +69,7 @@ class Studio:
         self.labels = model.configuration.labels
         self.codec: Codec = model.configuration.features
         self.decoder = model.decoders[0] if model.decoders else ""
+        self.warning = schedule_from(model.configuration.schedule).warning
         for name in self.labels:
             if name in KNOBS or name in RESULTS or not isinstance(SETTINGS.get(name, label_of(name)), Label):
                 raise CheckpointError(f"checkpoint {self.name}: got the label {name}, which is the name of a setting")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,14 +116,23 @@ def test_a_key_a_beat_and_an_ending_are_chosen_said_and_kept(visit, studio: Stud
     assert (chosen(again, "beat"), chosen(again, "ending")) == ("104", "ends")
 
 
-@pytest.mark.parametrize(("locale", "said"), [("en-US", "in A minor, slow"), ("fr-FR", "en la mineur, lent")])
-def test_what_the_seed_drew_is_said(browser, small_checkpoint: Path, tmp_path: Path, locale: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("locale", "said", "warned"),
+    [
+        ("en-US", "in A minor, slow", r"At t = 1, [\d.]+ % of the signal's variance is left, but sampling begins"),
+        ("fr-FR", "en la mineur, lent", r"À t = 1, il reste [\d.]+ % de la variance du signal, mais l'échantillonnage"),
+    ],
+)
+def test_what_the_seed_drew_is_said_and_a_schedule_that_does_not_end_in_noise(
+    browser, small_checkpoint: Path, tmp_path: Path, locale: str, said: str, warned: str
+) -> None:
     folder = Path(shutil.copytree(small_checkpoint, tmp_path / "model"))
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["prior"] = [
         {"labels": ["mode", "tempo"], "counts": [[0, 0, 0], [9, 0, 0]]},
         {"labels": ["key"], "counts": [0] * 9 + [3, 0, 0]},
     ]
+    config["schedule"] = {"name": "quadratic"}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with serving(folder, tmp_path / "log.txt", free_port()) as address:
         context = browser.new_context(reduced_motion="reduce", locale=locale)
@@ -130,6 +140,7 @@ def test_what_the_seed_drew_is_said(browser, small_checkpoint: Path, tmp_path: P
         page = context.new_page()
         page.goto(address)
         page.wait_for_selector(".play:not([disabled])")
+        assert re.match(warned, message(page))
         quick(page, 2, 7)
         generate(page)
         settings = finished(page, 7)

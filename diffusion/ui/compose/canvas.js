@@ -3,7 +3,7 @@ import { bytesOf, make, paint } from "../shared/dom.js";
 import { Line } from "../shared/line.js";
 import { Part } from "../shared/part.js";
 import { player } from "../shared/player.js";
-import { spoken, t } from "../shared/words.js";
+import { counted, spoken, t } from "../shared/words.js";
 
 const FRAME_MS = 50; // pictures come faster than anyone can look on a fast machine: each stays for a moment
 const BACKLOG = 24; // pictures; of more than a film has, those in between are left out
@@ -104,8 +104,8 @@ export class Canvas extends Part {
       this.#roll();
     } else if (message.kind === "note") {
       this.#note = message;
-      if (message.wrong) this.fail(t(message.text));
-      else this.say(t(message.text));
+      if (message.wrong) this.fail(counted(message.text));
+      else this.say(counted(message.text));
     } else if (message.kind === "error") {
       this.#giveUp(t(message.text));
     }
@@ -277,8 +277,8 @@ export class Canvas extends Part {
       ? this.titleOf(clip)
       : t("Stopped after step {step} of {steps}: this is what the model believed.", { step, steps });
     const note = this.asked ? null : this.#note;
-    if (note?.wrong) this.fail(t(note.text));
-    else this.say(note ? `${text} ${t(note.text)}` : text);
+    if (note?.wrong) this.fail(counted(note.text));
+    else this.say(note ? `${text} ${counted(note.text)}` : text);
     const like = ["seed", "duration_s"].every((name) => this.clip?.settings[name] === clip.settings[name]);
     const same = this.clip && (like || clip.parent === this.clip.run);
     const place = player.playing && same ? { position: null, fade: TAKEOVER_S } : {};

@@ -25,10 +25,12 @@ from diffusion.ui.messages import (
     Chosen,
     Edit,
     EditCostMessage,
+    NoteMessage,
     Restore,
     RunMessage,
     Stage,
     Switch,
+    VisitorMessage,
     Whereabouts,
 )
 from diffusion.ui.shared.assets import asset, starting
@@ -105,7 +107,7 @@ class ComposeRoom:
         try:
             request = linked(str(http.query_params or ""), self.studio)
             if request is None:
-                return updates | {self.canvas: messages.visitor(session)}
+                return updates | {self.canvas: self._first(session)}
             self.visits.sources(self.studio.complete(request), session)
             updates |= self._restored(request)
         except ValueError as error:
@@ -219,6 +221,12 @@ class ComposeRoom:
     def on_preset(self, event: gr.EventData) -> Updates:
         """The settings of a preset."""
         return self.rail.preset(PRESETS[messages.read(Chosen, event).preset])
+
+    def _first(self, session: str) -> VisitorMessage | NoteMessage:
+        """The first message to a visitor who brings no link. A schedule that does not end in noise is said in it."""
+        if not self.studio.warning:
+            return messages.visitor(session)
+        return {**messages.note(self.studio.warning, wrong=True), "visitor": session}
 
     @property
     def _busy(self) -> Updates:
