@@ -373,6 +373,7 @@ _TABLE: tuple[Setting, ...] = (
         absent="no",
         catalogue=BOOK,
         shared=True,
+        media=("sound",),
         place="making",
         begin=("no", "yes"),
     ),

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from itertools import islice
 from multiprocessing import get_context
 from typing import TypeVar
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
-AHEAD = 8  # tasks that wait for each process: a pool that is given tens of thousands at once may hang (CPython #105829)
 
 
 @contextmanager
@@ -27,27 +24,12 @@ def shared(
     they inherit, and the parent hears it afterwards.
     """
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"))  # forked ones could hang in torch's thread pool
-    rest = iter(jobs)
-    tasks = iter(lambda: list(islice(rest, chunksize)), [])
-
-    def begin(most: int) -> Iterator[Future[list[Done]]]:
-        return (pool.submit(_each, work, task) for task in islice(tasks, most))
-
-    def results() -> Iterator[Done]:
-        while waiting:
-            yield from waiting.popleft().result()
-            waiting.extend(begin(1))
-
     try:
         heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            waiting = deque(begin(AHEAD * count))
+            done = pool.map(work, jobs, chunksize=chunksize)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, heard)
-        yield results()
+        yield done
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _each(work: Callable[[Job], Done], jobs: Sequence[Job]) -> list[Done]:
-    return [work(job) for job in jobs]

@@ -26,6 +26,7 @@ Lab
     messages   LabBegun, LabFrames, LabOver, ErrorMessage
     events     LAB_EVENTS
     functions  experiments(null) -> [LabExperiment]
+               bring({experiment, kind, file}) -> LabBrought
 
 Gradio sends no value that equals the one before, so messages that may come twice have an `id`. Sound is base64, a
 picture a data URI. A server function answers null where what is asked for is not kept any more, or never was.

@@ -15,7 +15,7 @@ from diffusion.console import command
 from diffusion.data.workers import shared
 
 def work(index):
-    print("job", index, flush=True)
+    print(f"job {index}", flush=True)
     time.sleep(0.5)
 
 if __name__ == "__main__":
