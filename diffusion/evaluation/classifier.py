@@ -9,6 +9,7 @@ a single chord would pass. So a clip counts for its style only if it is named th
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -315,19 +316,21 @@ def train_ear(
     rhythm: bool = True,
     training: EarTraining | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] = lambda steps: steps,
+    stop: threading.Event | None = None,
 ) -> tuple[Ear, dict[str, Any]]:
     """Train a classifier on a split: the weights that were best on families held back, and a record of the training.
 
-    The same features and seed give the same weights on one machine.
+    The same features and seed give the same weights on one machine. `stop` ends it after the step under way; the
+    record's history then ends there.
     """
-    training = training or EarTraining()
+    training, stop = training or EarTraining(), stop or threading.Event()
     settings = features.settings
     mel = MelParameters(**settings["codec"])
     labels = settings["labels"]
     styles, ensembles = tuple(labels["style"]), tuple(labels["ensemble"])
     config = EarConfig(styles, ensembles, frames, mel, width, time_stride, time_layers, rhythm)
     none = len(config.styles)
-    learn, stop = hold_back(features, frames, training.held_back, training.seed)
+    learn, held_back = hold_back(features, frames, training.held_back, training.seed)
     codec = LogMelCodec(mel, GriffinLim(training.iterations, mel=mel))
 
     def heard(items: list[_Item]) -> list[_Item]:
@@ -338,7 +341,7 @@ def train_ear(
 
     bank_rng = np.random.default_rng((training.seed, 1))
     bank = heard(_items(learn, training.round_trips, training.controls, bank_rng))
-    check_items = _items(stop, 96, training.controls, bank_rng)
+    check_items = _items(held_back, 96, training.controls, bank_rng)
     check = _examples(check_items[:64] + heard(check_items[64:]), none)
 
     torch.manual_seed(training.seed)
@@ -367,7 +370,8 @@ def train_ear(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         scheduler.step()
-        if (step + 1) % training.check_steps == 0 or step + 1 == training.steps:
+        stopped = stop.is_set()
+        if (step + 1) % training.check_steps == 0 or step + 1 == training.steps or stopped:
             judgement = ear.judge(check.clips)
             check_loss = _loss(judgement, check, 0.0).item()
             music = check.ensemble >= 0
@@ -383,6 +387,8 @@ def train_ear(
             if check_loss < best_loss:
                 best_loss = check_loss
                 best = {name: value.clone() for name, value in ear.state_dict().items()}
+        if stopped:
+            break
     ear.load_state_dict(best)
     return ear.eval(), {"training": asdict(training), "split": features.split, "history": history}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from diffusion.console import interruptible
 from diffusion.evaluation.plan import NO_VOCODER, Plan
 from diffusion.files import check_folder
 from diffusion.settings import SETTINGS
@@ -105,20 +106,25 @@ def _bar(label: str, unit: str) -> Callable[..., Any]:
 
 
 def train_classifier(data: Path, out: Path, seed: int, *, frames: int = 640, width: int = 24, **training: Any) -> None:
-    """Train on the `ear` split of `data`, test on real clips of its `test` split (another sound font), and save."""
+    """Train on the `ear` split of `data`, test on real clips of its `test` split (another sound font), and save.
+
+    Ctrl-C and SIGTERM end the training early; what has been learned is tested and saved.
+    """
     from diffusion.data.dataset import Features
     from diffusion.evaluation.classifier import EarTraining, save_ear, train_ear
     from diffusion.evaluation.clips import real
     from diffusion.evaluation.measures import accuracy
 
     features, test = Features(data, "ear"), Features(data, "test")
-    ear, record = train_ear(
-        features,
-        frames=frames,
-        width=width,
-        training=EarTraining(seed=seed, **training),
-        progress=_bar("classifier", "step"),
-    )
+    with interruptible() as stop:
+        ear, record = train_ear(
+            features,
+            frames=frames,
+            width=width,
+            training=EarTraining(seed=seed, **training),
+            progress=_bar("classifier", "step"),
+            stop=stop,
+        )
     recipe = real(test, 8, ear.config.frames, seed)
     result = accuracy(ear.judge(recipe.make(range(len(recipe.style)))), recipe.style, recipe.ensemble)
     record["test"] = {

@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,21 @@ def test_training_repeats_bit_for_bit_and_follows_its_seed(invented_data):
     assert torch.equal(first, again)
     assert record == same
     assert not torch.equal(first, other)
+
+
+def test_a_training_that_is_stopped_keeps_what_it_has_learned(invented_data):
+    features, stop = Features(invented_data, "ear"), threading.Event()
+
+    def until_the_second(steps):
+        for step in steps:
+            if step == 1:
+                stop.set()
+            yield step
+
+    training = EarTraining(steps=50, batch=4, round_trips=2, iterations=1)
+    ear, record = train_ear(features, frames=64, width=2, training=training, progress=until_the_second, stop=stop)
+    assert [each["step"] for each in record["history"]] == [2]
+    assert all(each.isfinite().all() for each in ear.state_dict().values())
 
 
 def test_families_held_back_are_never_learned(invented_data):
